@@ -1,0 +1,36 @@
+# Everything here installs what it needs by itself, with any Python from 3.11 on:
+#   make demo    draws faces, builds the dataset out of them and shows a picture of it
+#   make test    runs the tests
+#   make lint    checks style
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	$(BIN)/python -m fmx.data.synthetic demo/videos
+	$(BIN)/python -m tfds_300vw --config=primary --fraction=1 --manual_dir=demo/videos --data_dir=demo/data
+	$(BIN)/python -m tfds_300vw.contact_sheet --data_dir=demo/data demo/contact_sheet.png
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'fmx needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@

@@ -1,0 +1,3 @@
+"""fmx: face masks in video."""
+
+__version__ = '0.1.0'

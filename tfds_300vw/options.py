@@ -1,0 +1,64 @@
+"""What decides the content of a prepared dataset: one value, handed unchanged to every worker."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from tfds_300vw import boxes, clips, face_mask
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions:
+  """How clips are chosen and cut.
+
+  Attributes:
+    region: 'primary' for whole faces, 'eyes' or 'mouth' for the zoomed-in datasets.
+    clip_length: Frames of a clip. The paper's clips last one second at 30 frames a second.
+    fraction: Share of each video's clips that is kept, in (0, 1]; at least one clip is.
+    seed: Seeds the split, the choice of clips and the noise on the region boxes.
+    splits: The user's own lists of video ids by split name; None draws the split.
+    bad_frames: Frame ranges (first, last) of each video id, counted from 1, last included, that
+      are badly annotated: no clip has them.
+    face_margin: Side of the face crop over the mean side of the landmarks' bounding box.
+    region_margin: Side of an eye or mouth box over the larger side of the region's bounding box.
+    box_window: Frames for which an eye or mouth box stays fixed.
+    box_shift: Largest shift of a region box in the training split, as a share of its side.
+    box_scale: Largest relative change of a region box's side in the training split.
+    jpeg_quality: Of the stored frames, 95 to 100.
+  """
+
+  region: str = 'primary'
+  clip_length: int = clips.CLIP_LENGTH
+  fraction: float = clips.FRACTION
+  seed: int = 0
+  splits: Mapping[str, Sequence[str]] | None = None
+  bad_frames: Mapping[str, Sequence[tuple[int, int]]] = dataclasses.field(default_factory=dict)
+  face_margin: float = boxes.FACE_MARGIN
+  region_margin: float = boxes.REGION_MARGIN
+  box_window: int = boxes.WINDOW
+  box_shift: float = boxes.BOX_SHIFT
+  box_scale: float = boxes.BOX_SCALE
+  jpeg_quality: int = 95
+
+  def __post_init__(self):
+    """Refuses values that no dataset can be built with.
+
+    Raises:
+      ValueError: an option is out of its range; the message names it.
+    """
+    checks = {
+      'region': (self.region in face_mask.REGIONS, f'one of {", ".join(face_mask.REGIONS)}'),
+      'clip_length': (self.clip_length >= 1, 'at least 1 frame'),
+      'fraction': (0 < self.fraction <= 1, 'above 0 and at most 1'),
+      'seed': (self.seed >= 0, 'at least 0'),
+      'face_margin': (self.face_margin > 0, 'above 0'),
+      'region_margin': (self.region_margin >= 1, 'at least 1'),
+      'box_window': (self.box_window >= 1, 'at least 1 frame'),
+      'box_shift': (0 <= self.box_shift < 0.5, 'at least 0 and below 0.5'),
+      'box_scale': (0 <= self.box_scale < 1, 'at least 0 and below 1'),
+      'jpeg_quality': (95 <= self.jpeg_quality <= 100, 'from 95 to 100'),
+    }
+    for name, (holds, legal) in checks.items():
+      if not holds:
+        raise ValueError(f'{name} is {getattr(self, name)!r}; it must be {legal}.')
