@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import shutil
+import textwrap
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -209,8 +211,12 @@ def writing(path: Path, args: ocp.args.Composite) -> Iterator[None]:
 
 
 def brief(error: Exception) -> str:
-  """The first line of an error, without the specification that the storage appends."""
-  return str(error).split('\n')[0].split(' [tensorstore_spec')[0] or type(error).__name__
+  """The reason in an error, without what the storage writes around it."""
+  text = str(error) or type(error).__name__
+  system = re.search(r"os_error_code='(\d+)'|OS error (\d+)", text)
+  if system:
+    return os.strerror(int(system[1] or system[2]))
+  return textwrap.shorten(text.split(' [')[0] or text, 200)
 
 
 def sync(path: Path) -> None:

@@ -47,13 +47,11 @@ class VideoInfo:
 
   num_frames: int  # Whole packets that show a frame.
   is_exact: bool  # False: packets need not be frames in this file; count_frames is certain.
-  num_declared: (
-    int  # Frames that the container promises; more than num_frames if the file is cut off.
-  )
+  num_declared: int  # By the container; more than num_frames if the file is cut off.
   frame_rate: float  # Frames a second, average.
   height: int  # Pixels, upright.
   width: int
-  rotation: int  # Degrees counter-clockwise by which stored frames are turned to be upright.
+  rotation: int  # Degrees counter-clockwise, by which stored frames were turned; not mirroring.
   codec: str
 
 
@@ -215,7 +213,10 @@ def _seek(
   for stamp in (table.pts[number], table.dts[number]):  # Containers differ in what they index.
     if stamp is None:
       continue
-    container.seek(stamp, stream=stream)
+    try:
+      container.seek(stamp, stream=stream)
+    except av.error.FFmpegError as error:
+      raise _SeekError from error
     packets = read_packets(container, stream)
     first = next(packets, None)
     landed = first and [s for s in starts if table.offset[s[1]] == first.pos]

@@ -125,13 +125,17 @@ def test_a_face_of_one_point_still_gives_two_pixels(x, y, seed):
     assert (box[2:] <= [50, 40]).all()
 
 
-def test_a_box_that_touches_the_image_by_a_hair_is_not_empty():
-  # The points end at x = -0.4, inside the pixel 0; noise and rounding must not lose it.
-  points = np.array([[-40, 10], [-0.4, 40.0]])
+@pytest.mark.parametrize('axis', [0, 1])
+@pytest.mark.parametrize('ends', [(-40, -0.4), (59.4, 99)])
+def test_a_box_that_touches_the_image_by_a_hair_is_not_empty(axis, ends):
+  # The points reach just into the first or the last pixel of 60; noise and rounding lose it.
+  points = np.full((2, 2), 30.0)
+  points[:, axis] = ends
   for seed in range(50):
     box = boxes.region_box(points, 60, 60, rng=np.random.default_rng(seed), margin=0.5)
-    assert box[0] == 0
-    assert box[2] >= boxes.MIN_SIDE
+    low, high = box[axis], box[axis + 2]
+    assert (low == 0) if ends[0] < 0 else (high == 60)
+    assert high - low >= boxes.MIN_SIDE
 
 
 def test_boxes_are_fixed_within_a_window_and_follow_from_one_to_the_next():

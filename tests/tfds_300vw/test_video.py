@@ -22,6 +22,7 @@ CODECS = {
   'refresh': ('libx264', 'yuv420p', {'x264-params': 'keyint=10:intra-refresh=1:bframes=0'}),
   'hevc': ('libx265', 'yuv420p', {'x265-params': 'keyint=10:bframes=3:log-level=none'}),
   'mpeg4': ('mpeg4', 'yuv420p', {'bf': '2', 'g': '10'}),
+  'no_b': ('mpeg4', 'yuv420p', {'bf': '0', 'g': '10'}),
   'mjpeg': ('mjpeg', 'yuvj420p', {}),
   'vp8': ('libvpx', 'yuv420p', {'g': '10', 'lag-in-frames': '16', 'auto-alt-ref': '1'}),
   'vp9': ('libvpx-vp9', 'yuv420p', {'g': '10', 'lag-in-frames': '16', 'cpu-used': '8'}),
@@ -130,11 +131,13 @@ def test_ranges_are_those_of_a_full_read(videos, name, suffix, ends):
   assert_same([f.image for f in frames], [expected[i] for i in wanted])
 
 
-@pytest.mark.parametrize(('name', 'suffix'), [k for k in KINDS if k not in (('open_gop', 'avi'),)])
+# Without closed groups in AVI, or without key frames, there is nowhere to jump to for certain.
+JUMPS = [k for k in KINDS if k not in (('open_gop', 'avi'), ('refresh', 'mkv'))]
+
+
+@pytest.mark.parametrize(('name', 'suffix'), JUMPS)
 def test_a_late_range_does_not_decode_what_lies_before(videos, name, suffix, monkeypatch):
   path, expected = videos(name, suffix)
-  if name == 'refresh':
-    pytest.skip('without key frames there is nowhere to jump to')
   fed = []
 
   def count(packets, *args, **options):
@@ -276,6 +279,49 @@ def test_a_damaged_packet_is_reported_and_nothing_predicted_from_it_comes(videos
     assert_same(images_of(bad, [(2, 5)]), expected[2:5])
 
 
+def test_no_frame_predicted_from_a_damaged_one_comes_before_it(videos, tmp_path):
+  path, expected = videos('mpeg4', 'mkv')
+  for number in range(16, 22):  # Both kinds: frames displayed before and after earlier packets'.
+    data, (offset, size) = bytearray(path.read_bytes()), packets_of(path)[number]
+    data[offset + size // 2 : offset + size] = b'\xff' * (size - size // 2)
+    bad = tmp_path / 'bad.mkv'
+    bad.write_bytes(data)
+    images, _ = whole_frames(bad)
+    assert_same(images, expected[: len(images)])
+
+
+def test_a_frame_is_not_taken_for_the_lost_one_before_it(videos, tmp_path):
+  path, expected = videos('h264', 'mp4')
+  data = bytearray(path.read_bytes())
+  for number in range(2, 4):  # Packet 1 is displayed after these.
+    offset, size = packets_of(path)[number]
+    data[offset + 4 : offset + size] = b'\xff' * (size - 4)
+  bad = tmp_path / 'bad.mp4'
+  bad.write_bytes(data)
+  images, message = whole_frames(bad)
+  assert_same(images, expected[:1])
+  assert 'frame 1 is damaged' in message
+
+
+def test_a_jump_to_no_key_frame_falls_back_to_a_full_read(videos, monkeypatch):
+  path, expected = videos('no_b', 'mkv')
+  seek = video._seek
+
+  def one_late(*args):
+    (index, number), packets = seek(*args)
+    next(packets)
+    return (index + 1, number + 1), packets
+
+  monkeypatch.setattr(video, '_seek', one_late)
+  assert_same(images_of(path, [(24, 27)]), expected[24:27])
+
+
+def test_mere_references_of_vp8_are_no_frames():
+  # RFC 6386, 9.1: bit 4 of the first byte is show_frame.
+  assert video_packets._is_hidden('vp8', av.Packet(b'\x01'))
+  assert not video_packets._is_hidden('vp8', av.Packet(b'\x11'))
+
+
 def test_frames_after_the_next_key_frame_are_read_in_spite_of_damage(videos, tmp_path):
   path, expected = videos('h264', 'mp4')
   data, (offset, size) = bytearray(path.read_bytes()), packets_of(path)[12]
@@ -380,6 +426,13 @@ def test_written_videos_come_back_at_their_size(tmp_path, suffix, height, width)
   assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_written_avi_stores_frames_in_display_order(tmp_path):
+  video.write_video(tmp_path / 'v.avi', pictures(), 25)
+  with av.open(str(tmp_path / 'v.avi')) as container:
+    pts = [frame.pts for frame in container.decode(video=0)]
+  assert pts == sorted(pts)
+
+
 def test_colours_survive_writing(tmp_path):
   image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
   image[:, :32], image[:, 32:] = (250, 10, 20), (30, 60, 200)
@@ -399,9 +452,12 @@ def test_the_same_frames_give_the_same_bytes(tmp_path, suffix):
 def test_nothing_is_left_of_a_failed_write_and_an_old_file_stays(tmp_path):
   path = tmp_path / 'v.mp4'
   path.write_bytes(b'old')
-  with pytest.raises(RuntimeError), video.VideoWriter(path, 25) as writer:  # noqa: PT012
-    writer.write(pictures(1)[0])
+  writing = video.VideoWriter(path, 25, preset='ultrafast')
+  with pytest.raises(RuntimeError), writing as writer:  # noqa: PT012
+    for image in pictures(12):
+      writer.write(image)
     assert path.read_bytes() == b'old'
+    assert len(list(tmp_path.iterdir())) == 2
     raise RuntimeError
   assert path.read_bytes() == b'old'
   assert [p.name for p in tmp_path.iterdir()] == ['v.mp4']

@@ -1,0 +1,16 @@
+"""Times the steps of both stages, the prediction and the input pipeline; needs no data.
+
+  python run.py --config=configs/benchmark.py --workdir=runs/benchmark
+
+The input pipeline is timed too if `--config.data.data_dir` holds the dataset.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import primary
+
+
+def get_config() -> ConfigDict:
+  config = primary.get_config()
+  config.job = 'benchmark'
+  return config

@@ -1,0 +1,95 @@
+"""The paper's primary model (Sect. 4.2 and Table 6): FCN, then ConvLSTM-FCN with gamma = 0.05.
+
+  python -m tfds_300vw --config=primary --manual_dir=300vw --data_dir=data
+  python run.py --config=configs/primary.py --workdir=runs/primary --config.data.data_dir=data
+
+Expected on 300VW-Mask (test, mIoU in %): 54.50 for the FCN, more for the ConvLSTM-FCN; the paper's
+text gives 63.76 for the primary and the zoomed-in models together.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """Every option there is, once."""
+  config = ConfigDict()
+  config.job = 'train'  # 'train', 'evaluate', 'benchmark' or 'demo'.
+  config.seed = 0
+  config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
+
+  config.trained_fcn = ''  # Without the stage 'fcn': the workdir of the run that trained it.
+  config.log_every = 50  # Steps between two losses in the summary.
+
+  config.data = data = ConfigDict()
+  data.dataset = 'the300vw_mask/primary'  # TFDS name/config, built by python -m tfds_300vw.
+  data.data_dir = '~/tensorflow_datasets'
+  data.image_size = 320  # Pixels; a multiple of 16.
+  data.clip_length = 5  # T: frames that the ConvLSTM sees together.
+  data.workers = 2  # Processes that decode images; 0 decodes in the training process.
+  data.augmentation = augmentation()
+
+  config.model = model = ConfigDict()
+  model.width = 64  # Channels of the trunk's first stage; 64 is ResNet-50's.
+  model.blocks = (3, 4, 6, 3)  # Bottlenecks in stages 2 to 5; these are ResNet-50's.
+  model.head = 'coarse'  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4.
+  model.head_features = 64  # Channels of the fine head.
+  model.kernel_size = (1, 1)  # Of conv6 and of the ConvLSTM in its place.
+  model.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
+  model.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
+  model.pretrained = ''  # Keras's ResNet-50 weights (.h5) to start from; '' starts from scratch.
+
+  config.fcn = stage(
+    epochs=80,
+    batch_size=16,  # Frames, over all devices.
+    loss='cross_entropy',
+    margin=0.0,
+    groups=(('.*', 'rest'),),
+    gamma=1.0,
+    batch_statistics=True,
+  )
+  config.convlstm = stage(
+    epochs=60,
+    batch_size=2,  # Clips of `data.clip_length` frames, over all devices.
+    loss='seg_loss_linear',  # Eq. 9.
+    margin=0.0,  # g of Eqs. 8 and 9.
+    groups=(('head/convlstm/.*', 'new'), ('.*', 'rest')),
+    gamma=0.05,
+    batch_statistics=False,
+  )
+
+  config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir.
+  config.evaluation = evaluation = ConfigDict()
+  evaluation.split = 'test'  # 'train', 'validation' or 'test'.
+  evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
+
+  config.benchmark = benchmark = ConfigDict()
+  benchmark.steps = 5  # Timed, after the one that compiles.
+  benchmark.batch_size = 2  # Frames for the FCN, clips for the ConvLSTM-FCN.
+
+  config.demo = demo = ConfigDict()  # Drawn faces, for the job 'demo' alone.
+  demo.num_videos = 40
+  demo.num_frames = 60  # Of each video.
+  demo.size = 128  # Pixels: height of the videos.
+  demo.seed = 0
+  return config
+
+
+def stage(**options) -> ConfigDict:
+  """One stage of training: what the two stages differ in, and what they share.
+
+  Args:
+    **options: epochs; batch_size; loss (a key of `fmx.losses.LOSSES`) and its margin (g of Eqs. 8
+      and 9); groups: pairs (regular expression for whole parameter paths, 'new' or 'rest'), tried
+      in order; gamma: multiplies the learning rate of 'rest', and 0 freezes it; batch_statistics:
+      whether batch norm uses the batch's own statistics and updates its averages.
+  """
+  config = ConfigDict(options)
+  config.optimizer = 'adam'  # 'adam' or 'rmsprop'.
+  config.learning_rate = 0.001  # Decays linearly to 0.
+  config.l2 = 1e-4  # Added to the gradient of each kernel w as l2 * w.
+  return config
+
+
+def augmentation() -> ConfigDict:
+  """Random changes of the training frames, one draw a clip; all off, as in the paper."""
+  return ConfigDict({})

@@ -1,0 +1,54 @@
+"""Batches prepared ahead of the devices, in threads or in worker processes."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import grain
+from absl import flags
+
+_AHEAD = 2  # Batches that each thread or worker prepares ahead.
+_MAX_THREADS = 4  # Above that they wait for each other's interpreter lock.
+
+
+def prefetch(batches: grain.MapDataset, workers: int) -> Iterator[Any]:
+  """Yields the elements of `batches` in order, prepared ahead of time.
+
+  Args:
+    batches: What is to be yielded; with workers it must be picklable.
+    workers: Processes that prepare; 0 uses threads of this process.
+  """
+  threads = 1 if workers else min(os.cpu_count() or 1, _MAX_THREADS)
+  read_options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=_AHEAD * threads)
+  ahead = batches.to_iter_dataset(read_options)
+  if workers:
+    if (
+      not flags.FLAGS.is_parsed()
+    ):  # Grain reads flags of its own, and not every program parses flags.
+      flags.FLAGS.mark_as_parsed()
+    options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD)
+    ahead = ahead.mp_prefetch(options, worker_init_fn=_start_worker)
+  iterator = iter(ahead)
+  try:
+    yield from iterator
+  finally:
+    iterator.close()
+
+
+def _start_worker(index: int, count: int) -> None:
+  """Readies a worker process: it leaves Ctrl-C to its parent, but does not outlive it."""
+  del index, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  cv2.setNumThreads(1)
+  threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+  """Waits until the parent process is gone, killed for instance, and ends this one."""
+  multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+  os._exit(1)

@@ -1,0 +1,267 @@
+"""A prepared 300VW-Mask dataset as random access to windows of consecutive frames.
+
+Only the frames of the window that is asked for are decoded, not those of its whole clip. Everything
+here can be pickled, and opens its files in the process that reads them.
+"""
+
+import dataclasses
+import functools
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+import tfds_300vw
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """One example of the dataset, its images still encoded.
+
+  Attributes:
+    video_id: The video that it was cut from.
+    frame_numbers: int32 [T], counted from 1 in the video.
+    frames: T JPEG images; their sizes may differ.
+    labels: T PNG images of class ids.
+  """
+
+  video_id: str
+  frame_numbers: np.ndarray
+  frames: Sequence[bytes]
+  labels: Sequence[bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+  """Consecutive frames of one clip, decoded at the size at which they are stored.
+
+  Attributes:
+    index: Of the window in its `Windows`.
+    video_id: The video that it was cut from.
+    clip: Names the clip, as the dataset's key does: video and number of the clip's first frame.
+    start: Position of the window's first frame in its clip, from 0.
+    frame_numbers: int32 [T], counted from 1 in the video.
+    frames: T images, uint8 [h, w, 3], RGB.
+    labels: T maps of class ids, uint8 [h, w].
+  """
+
+  index: int
+  video_id: str
+  clip: str
+  start: int
+  frame_numbers: np.ndarray
+  frames: list[np.ndarray]
+  labels: list[np.ndarray]
+
+
+class Clips(Sequence):
+  """The clips of one split; a clip is read when it is asked for."""
+
+  def __init__(self, directory: pathlib.Path, split: str, length: int):
+    self._directory, self._split, self._length = directory, split, length
+
+  def __len__(self) -> int:
+    return self._length
+
+  def __getitem__(self, index: int) -> Clip:
+    if not 0 <= index < self._length:
+      raise IndexError(f'There is no clip {index} among the {self._length} of {self._split}.')
+    record = self._records[index]
+    return Clip(
+      video_id=record['video_id'].decode(),
+      frame_numbers=record['frame_numbers'],
+      frames=record['frames'],
+      labels=record['labels'],
+    )
+
+  @functools.cached_property
+  def _records(self) -> Sequence[dict[str, Any]]:
+    decoders = {name: _Encoded() for name in ('frames', 'labels')}
+    return tfds.builder_from_directory(self._directory).as_data_source(
+      self._split, decoders=decoders
+    )
+
+  def __getstate__(self) -> dict[str, Any]:
+    return {name: value for name, value in vars(self).items() if name != '_records'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """What is known of a prepared dataset before a clip is read.
+
+  Attributes:
+    name: For instance 'the300vw_mask/primary'.
+    directory: Of the prepared files.
+    region: 'primary', 'eyes' or 'mouth'.
+    class_names: By class id.
+    clip_lengths: By split, the number of frames of each clip.
+  """
+
+  name: str
+  directory: pathlib.Path
+  region: str
+  class_names: tuple[str, ...]
+  clip_lengths: Mapping[str, tuple[int, ...]]
+
+  def clips(self, split: str) -> Clips:
+    """The clips of a split, in the order in which they are stored: by video, then by frame.
+
+    Raises:
+      ValueError: the dataset has no such split.
+    """
+    return Clips(self.directory, split, self.num_clips(split))
+
+  def num_clips(self, split: str) -> int:
+    """The number of clips of a split.
+
+    Raises:
+      ValueError: the dataset has no such split.
+    """
+    if split not in self.clip_lengths:
+      raise ValueError(
+        f'{self.name} in {self.directory} has no split {split!r}; it has '
+        f'{", ".join(self.clip_lengths)}.'
+      )
+    return len(self.clip_lengths[split])
+
+
+class Windows(Sequence):
+  """All windows of one split: each clip cut into stretches of `length` frames, in order.
+
+  A clip whose length is no multiple of `length` leaves a rest. With `keep_rest` that is a shorter
+  window of its own, so that every frame is in exactly one window (evaluation); without, it is left
+  out, so that every window has `length` frames (training). A clip shorter than `length` is all
+  rest.
+  """
+
+  def __init__(self, dataset: Dataset, split: str, length: int, *, keep_rest: bool):
+    """Lists the windows without reading a clip.
+
+    Args:
+      dataset: As `open_dataset` gives it.
+      split: 'train', 'validation' or 'test'.
+      length: Frames of a window; 1 gives single frames.
+      keep_rest: Whether what is left of a clip becomes a shorter window.
+
+    Raises:
+      ValueError: there is no such split, or not a single window.
+    """
+    if length < 1:
+      raise ValueError(f'A window must have at least 1 frame, not {length}.')
+    self._clips = dataset.clips(split)
+    clip_lengths = dataset.clip_lengths[split]
+    spans = [
+      (clip, start, min(start + length, frames))
+      for clip, frames in enumerate(clip_lengths)
+      for start in range(0, frames if keep_rest else frames - length + 1, length)
+    ]
+    if not spans:
+      raise ValueError(
+        f'No clip of the split {split!r} in {dataset.directory} has {length} frames (the longest '
+        f'has {max(clip_lengths, default=0)}): set a shorter window or build longer clips.'
+      )
+    self._spans = np.array(spans, np.int32)  # Clip, start, stop.
+    self.num_frames = int((self._spans[:, 2] - self._spans[:, 1]).sum())
+    self.num_left_out = sum(clip_lengths) - self.num_frames  # Frames in no window.
+
+  def __len__(self) -> int:
+    return len(self._spans)
+
+  def __getitem__(self, index: int) -> Window:
+    clip, start, stop = self._read(index)
+    return Window(
+      index=int(index),
+      video_id=clip.video_id,
+      clip=f'{clip.video_id}_{clip.frame_numbers[0]:06d}',
+      start=start,
+      frame_numbers=clip.frame_numbers[start:stop],
+      frames=[_decode(clip, 'frames', position) for position in range(start, stop)],
+      labels=[_decode(clip, 'labels', position) for position in range(start, stop)],
+    )
+
+  def describe(self, index: int) -> str:
+    """Names a window for people: 'video 045, frames 31 to 35'."""
+    clip, start, stop = self._read(index)
+    first, last = clip.frame_numbers[start], clip.frame_numbers[stop - 1]
+    return f'video {clip.video_id}, ' + (
+      f'frame {first}' if first == last else f'frames {first} to {last}'
+    )
+
+  def _read(self, index: int) -> tuple[Clip, int, int]:
+    if not 0 <= index < len(self):
+      raise IndexError(f'There is no window {index} among {len(self)}.')
+    clip, start, stop = self._spans[index].tolist()
+    return self._clips[clip], start, stop
+
+
+def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
+  """Opens a prepared dataset; no clip is read yet.
+
+  Args:
+    name: 'the300vw_mask/primary' or another of its configs.
+    data_dir: The folder that `python -m tfds_300vw --data_dir=…` was given.
+
+  Returns:
+    The dataset.
+
+  Raises:
+    ValueError: there is no dataset of that name, or it cannot be read one clip at a time.
+    FileNotFoundError: it is not built in `data_dir`.
+  """
+  builder_class = tfds_300vw.Builder
+  known = [f'{builder_class.name}/{config}' for config in builder_class.builder_configs]
+  if name not in known:
+    raise ValueError(f'There is no dataset {name!r}; choose among {", ".join(known)}.')
+  root = pathlib.Path(data_dir).expanduser()
+  directory = root / name / str(builder_class.VERSION)
+  if not (directory / 'dataset_info.json').is_file():
+    config = name.partition('/')[2]
+    raise FileNotFoundError(
+      f'{name} is not built in {root}: run `python -m tfds_300vw --config={config} '
+      f'--manual_dir=FOLDER_OF_THE_VIDEOS --data_dir={root}` first.'
+    )
+  info = tfds.builder_from_directory(directory).info
+  if info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+    raise ValueError(
+      f'{directory} holds {info.file_format.value} files, which cannot be read clip by clip: '
+      'delete it and build it again with `python -m tfds_300vw --file_format=array_record`.'
+    )
+  if 'clip_lengths' not in info.metadata:
+    raise ValueError(
+      f'{directory} lacks the lengths of its clips: delete it and build it again with '
+      '`python -m tfds_300vw`.'
+    )
+  lengths = info.metadata['clip_lengths']
+  return Dataset(
+    name=name,
+    directory=directory,
+    region=info.metadata['options']['region'],
+    class_names=tuple(info.metadata['class_names']),
+    clip_lengths={split: tuple(lengths[split]) for split in info.splits},
+  )
+
+
+class _Encoded(tfds.decode.SkipDecoding):
+  """Leaves a list of images as the bytes that were stored.
+
+  TFDS's own class has no method for lists that works without TensorFlow.
+  """
+
+  def decode_batch_example_np(self, serialized_images: Sequence[bytes]) -> Sequence[bytes]:
+    return serialized_images
+
+
+def _decode(clip: Clip, kind: str, position: int) -> np.ndarray:
+  """Decodes one image of a clip: `kind` is 'frames' or 'labels'."""
+  try:
+    with Image.open(io.BytesIO(getattr(clip, kind)[position])) as image:
+      return np.array(image.convert('RGB' if kind == 'frames' else 'L'))
+  except OSError as error:
+    raise ValueError(
+      f'The {kind} of frame {clip.frame_numbers[position]} of video {clip.video_id} cannot be '
+      f'decoded ({error}): the prepared dataset is damaged, so build it again.'
+    ) from error

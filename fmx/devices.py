@@ -1,0 +1,39 @@
+"""The processes of one run and their devices."""
+
+import os
+
+import jax
+
+
+def connect(
+  coordinator: str | None = None, process_count: int | None = None, process_id: int | None = None
+) -> None:
+  """Joins the processes of one run; does nothing for a single process.
+
+  What is not given is taken from the environment: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+  JAX_PROCESS_ID. Call it before anything touches a device.
+
+  Args:
+    coordinator: host:port of process 0, the same for all.
+    process_count: How many processes there are.
+    process_id: Which of them this is, from 0.
+
+  Raises:
+    ValueError: only a part of the three is given.
+  """
+  environment = os.environ
+  coordinator = coordinator or environment.get('JAX_COORDINATOR_ADDRESS')
+  if process_count is None and 'JAX_NUM_PROCESSES' in environment:
+    process_count = int(environment['JAX_NUM_PROCESSES'])
+  if process_id is None and 'JAX_PROCESS_ID' in environment:
+    process_id = int(environment['JAX_PROCESS_ID'])
+  given = [value is not None for value in (coordinator, process_count, process_id)]
+  if not any(given):
+    return
+  if not all(given):
+    raise ValueError(
+      'Several processes need all of --coordinator, --process_count and --process_id '
+      '(or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID).'
+    )
+  jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+  jax.distributed.initialize(coordinator, process_count, process_id)

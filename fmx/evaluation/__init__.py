@@ -1,0 +1,1 @@
+"""Evaluation: counts of pixels, the paper's protocol, significance, tables."""

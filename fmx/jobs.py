@@ -1,0 +1,164 @@
+"""The jobs 'train' and 'evaluate' of `run.py`."""
+
+import json
+import logging
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from fmx.data.prepared import Dataset, open_dataset
+from fmx.evaluation import run, tables
+from fmx.train import loop, optimizer, workdir
+from fmx.train.stages import CONVLSTM, FCN, STAGES, TITLES, Stage, trained_variables
+from fmx.train.step import Variables
+
+Stopped = loop.Stopped
+_logger = logging.getLogger(__name__)
+
+
+def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+  """Trains the stages that the configuration names and evaluates the best of each on the test set.
+
+  The same command goes on where it was interrupted.
+
+  Args:
+    config: As `configs/primary.py`.
+    folder: The workdir.
+
+  Returns:
+    The results by name of the model; they are written to the folder too.
+
+  Raises:
+    ValueError: the configuration does not fit the data, the devices or the workdir.
+    OSError: data or checkpoints cannot be read or written.
+    loop.Stopped: the process was asked to stop.
+  """
+  check_stages(config)
+  dataset = open_dataset(config.data.dataset, config.data.data_dir)
+  for split in ('train', 'validation', config.evaluation.split):
+    dataset.clips(split)  # Says which splits there are, before hours of training and not after.
+  workdir.claim(folder, config)
+  stages = [Stage(name, config, dataset, folder / name) for name in config.stages]
+  for stage in stages:
+    _logger.info('%s\n%s', TITLES[stage.name], overview(stage))
+    loop.train_stage(stage, trained_fcn(config, dataset, folder) if stage.temporal else None)
+  results = {}
+  for stage in stages:
+    results |= results_of(stage, config)
+  write_results(folder, results)
+  return results
+
+
+def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+  """Evaluates the best checkpoint of a stage.
+
+  Args:
+    config: As `configs/evaluate.py`: `checkpoint` names the stage's folder, `data` the dataset and
+      `evaluation` the split; the network is that of the run.
+    folder: Where the results go.
+
+  Returns:
+    The results by name of the model; they are written to the folder too.
+
+  Raises:
+    ValueError: the configuration does not fit the run or the data.
+    OSError: data or checkpoints cannot be read.
+  """
+  path = pathlib.Path(config.checkpoint).expanduser()
+  if not config.checkpoint or path.name not in STAGES:
+    raise ValueError(
+      f'checkpoint is {config.checkpoint!r}; give the folder of a stage in the workdir of a run, '
+      'for instance --config.checkpoint=runs/primary/convlstm.'
+    )
+  trained = workdir.load_config(path.parent)
+  dataset = open_dataset(config.data.dataset, config.data.data_dir)
+  dataset.clips(config.evaluation.split)
+  trained.data.workers = config.data.workers
+  results = results_of(Stage(path.name, trained, dataset, path), config)
+  folder.mkdir(parents=True, exist_ok=True)
+  write_results(folder, results)
+  return results
+
+
+def check_stages(config: ConfigDict) -> None:
+  """Raises ValueError where the stages cannot be trained in the order that is given."""
+  stages = tuple(config.stages)
+  if not stages or [name for name in STAGES if name in stages] != list(stages):
+    raise ValueError(f'stages is {stages}; it must be {STAGES}, or one of them alone.')
+  if FCN not in stages and not config.trained_fcn:
+    raise ValueError(
+      f'Without the stage {FCN!r} in stages, trained_fcn must name the workdir of a run that '
+      'trained it.'
+    )
+
+
+def trained_fcn(config: ConfigDict, dataset: Dataset, folder: pathlib.Path) -> Stage:
+  """The FCN that the ConvLSTM-FCN starts from: of this run, or of the one that is named."""
+  if FCN in config.stages:
+    return Stage(FCN, config, dataset, folder / FCN)
+  other = pathlib.Path(config.trained_fcn).expanduser()
+  return Stage(FCN, workdir.load_config(other), dataset, other / FCN)
+
+
+def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
+  """Evaluates the best checkpoint of a stage; the FCN with temporal smoothing too.
+
+  Args:
+    stage: With the configuration that it was trained by.
+    config: Says split, batch size and groups.
+  """
+  _, variables, _ = trained_variables(stage)
+  variables = Variables(variables['params'], variables['batch_stats'])
+  logits_of = loop.eval_fn(stage)
+
+  def windows() -> Iterator[run.WindowLogits]:
+    return loop.eval_windows(
+      stage,
+      logits_of,
+      variables,
+      config.evaluation.split,
+      batch_size=config.evaluation.batch_size,
+    )
+
+  title, class_names = TITLES[stage.name], stage.dataset.class_names
+  _logger.info('Evaluating the %s on the %s split.', title, config.evaluation.split)
+  results = {title: run.evaluate(windows(), class_names)}
+  if stage.name != CONVLSTM and jax.process_count() == 1:  # Smoothing needs whole clips.
+    smoothed = run.smooth_clips(windows())
+    results[f'{title} + temporal smoothing'] = run.evaluate(smoothed, class_names)
+  return results
+
+
+def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
+  """Writes `results.json` and `results.md`, and prints the table."""
+  if jax.process_index() != 0:
+    return
+  rows, positions = tables.comparison_rows(results), tables.position_rows(results)
+  partial = folder / 'results.partial'
+  partial.write_text(json.dumps(results, indent=2) + '\n')
+  os.replace(partial, folder / 'results.json')
+  markdown = f'{tables.as_markdown(rows)}\n{tables.as_markdown(positions)}'
+  (folder / 'results.md').write_text(markdown)
+  print(f'\n{tables.as_text(rows)}\nmIoU by position in the window:\n{tables.as_text(positions)}')
+
+
+def overview(stage: Stage) -> str:
+  """The parameters of a stage by module, with their number and learning rate."""
+  options = stage.options
+  params = jax.eval_shape(stage.fresh_variables)['params']
+  labels = optimizer.label_params(params, options.groups)
+  sizes: dict[tuple[str, str], int] = {}
+  for (path, value), group in zip(
+    jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(labels), strict=True
+  ):
+    module = '/'.join(str(key.key) for key in path[:2])
+    sizes[module, group] = sizes.get((module, group), 0) + value.size
+  rates = {'new': options.learning_rate, 'rest': options.learning_rate * options.gamma}
+  rows = [['module', 'parameters', 'learning rate']]
+  rows += [[module, f'{size:,}', f'{rates[g]:g}'] for (module, g), size in sizes.items()]
+  rows.append(['all', f'{sum(sizes.values()):,}', ''])
+  return tables.as_text(rows)

@@ -1,0 +1,1 @@
+"""Networks: flax.linen modules, pure functions of their variables."""

@@ -1,0 +1,107 @@
+"""Convolution by whichever of XLA's operations is fastest, with the same parameters either way."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+Dtype = Any
+
+
+def direct(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
+  """The convolution as one `lax.conv`, zero-padded by half the (dilated) kernel on each side.
+
+  For an odd kernel and stride 1 that is 'same' padding; for the 7x7 of stride 2 it is Keras's
+  padding of 3.
+
+  Args:
+    x: Features [N, H, W, C_in].
+    kernel: Weights [k_h, k_w, C_in, C_out], k odd.
+    stride: Step between outputs, in positions.
+    dilation: Step between the kernel's taps, in positions.
+
+  Returns:
+    Features [N, ceil(H / stride), ceil(W / stride), C_out], in the dtype of the inputs.
+  """
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    window_strides=(stride, stride),
+    padding=[(dilation * (size // 2),) * 2 for size in kernel.shape[:2]],
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
+def pointwise(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+  """A 1x1 convolution as a matrix product; shapes as in `direct`."""
+  return x[:, ::stride, ::stride] @ kernel[0, 0]
+
+
+def phased(x: jax.Array, kernel: jax.Array, *, dilation: int) -> jax.Array:
+  """A dilated convolution as plain ones, one on each phase of the grid; shapes as in `direct`.
+
+  Outputs and taps of a dilated kernel lie on the same of the dilation x dilation interleaved grids,
+  so the grids become images of one larger batch. Rows and columns are added where the size does not
+  divide: they are zeros, as the padding is, and their own outputs are cut off.
+  """
+  n, h, w, c = x.shape
+  rows, columns = -(-h // dilation), -(-w // dilation)
+  x = jnp.pad(x, ((0, 0), (0, rows * dilation - h), (0, columns * dilation - w), (0, 0)))
+  x = x.reshape(n, rows, dilation, columns, dilation, c).transpose(0, 2, 4, 1, 3, 5)
+  x = direct(x.reshape(n * dilation**2, rows, columns, c), kernel)
+  x = x.reshape(n, dilation, dilation, rows, columns, -1).transpose(0, 3, 1, 4, 2, 5)
+  return x.reshape(n, rows * dilation, columns * dilation, -1)[:, :h, :w]
+
+
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
+  """`direct`, computed in the way that is fastest on the default backend.
+
+  On CPU, forward and backward, a matrix product takes a quarter to a half of the time of the 1x1
+  `lax.conv`, and four phases about four fifths of the time of the dilated 3x3. Other backends get
+  what their libraries tune: `lax.conv`.
+
+  Args:
+    x: Features [N, H, W, C_in].
+    kernel: Weights [k_h, k_w, C_in, C_out], k odd.
+    stride: Step between outputs, in positions.
+    dilation: Step between the kernel's taps, in positions.
+
+  Returns:
+    Features [N, ceil(H / stride), ceil(W / stride), C_out].
+  """
+  if jax.default_backend() == 'cpu':
+    if kernel.shape[:2] == (1, 1):
+      return pointwise(x, kernel, stride=stride)
+    if dilation > 1 and stride == 1:
+      return phased(x, kernel, dilation=dilation)
+  return direct(x, kernel, stride=stride, dilation=dilation)
+
+
+class Conv(nn.Module):
+  """A 2-D convolution; parameters float32: `kernel` [k_h, k_w, C_in, C_out], `bias` [C_out]."""
+
+  features: int
+  kernel_size: Sequence[int] = (1, 1)
+  stride: int = 1
+  dilation: int = 1
+  use_bias: bool = True
+  dtype: Dtype = jnp.float32  # Of the computation and the output.
+  kernel_init: Callable[..., jax.Array] = nn.initializers.he_normal()
+  bias_init: Callable[..., jax.Array] = nn.initializers.zeros_init()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Convolves features [N, H, W, C_in] to [N, ceil(H / stride), ceil(W / stride), C_out]."""
+    shape = (*self.kernel_size, x.shape[-1], self.features)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
+    x = convolve(
+      x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride, dilation=self.dilation
+    )
+    if not self.use_bias:
+      return x
+    bias = self.param('bias', self.bias_init, (self.features,), jnp.float32)
+    return x + bias.astype(self.dtype)

@@ -1,0 +1,169 @@
+"""The baseline FCN and the ConvLSTM-FCN: trunk, head, up-sampling (section 3.1, Table 1)."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from fmx.models.conv_lstm import Carry, ConvLSTM, initial_carry
+from fmx.models.convolution import Conv, Dtype
+from fmx.models.resnet import Features, ResNet, batch_norm, normalize
+
+TOP_STRIDE = 16  # Pixels per position of stage 5, where the ConvLSTM works.
+
+
+def upsample(x: jax.Array, size: Sequence[int]) -> jax.Array:
+  """Resizes [N, h, w, C] to [N, *size, C], bilinear with half-pixel centres; the border repeats."""
+  return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), 'bilinear')
+
+
+class Head(nn.Module):
+  """What every head needs to know; subclasses say in `__call__` how features become logits.
+
+  Attributes:
+    num_classes: K, background included.
+    temporal: Whether a ConvLSTM takes the place of the first 1x1 convolution.
+    features: Channels of the fine head.
+    kernel_size: Of the ConvLSTM, and of the convolution in its place.
+    peepholes: Whether the ConvLSTM has Eq. 1's peephole terms.
+    dtype: Of the computation; the ConvLSTM's recurrence and the classifier are float32.
+    axis_name: The pmapped axis whose devices share the batch, if any.
+  """
+
+  num_classes: int
+  temporal: bool
+  features: int = 64
+  kernel_size: Sequence[int] = (1, 1)
+  peepholes: bool = True
+  dtype: Dtype = jnp.float32
+  axis_name: str | None = None
+
+  def top(
+    self, x: jax.Array, features: int, clips: int, carry: Carry | None, *, dtype: Dtype, name: str
+  ) -> tuple[Carry | None, jax.Array]:
+    """The convolution called `name`, or the ConvLSTM in its place.
+
+    Args:
+      x: [B * T, h, w, C_in].
+      features: C.
+      clips: B.
+      carry: The ConvLSTM's state, or None.
+      dtype: Of the convolution.
+      name: Of the convolution; the ConvLSTM is always `convlstm`.
+
+    Returns:
+      The carry and [B * T, h, w, C].
+    """
+    if not self.temporal:
+      return carry, Conv(features, self.kernel_size, dtype=dtype, name=name)(x)
+    lstm = ConvLSTM(features, self.kernel_size, self.peepholes, self.dtype, name='convlstm')
+    carry, hidden = lstm(x.reshape(clips, -1, *x.shape[1:]), carry)
+    return carry, hidden.reshape(-1, *hidden.shape[2:])
+
+
+class CoarseHead(Head):
+  """The paper's: `conv6`, or the ConvLSTM whose hidden states are the logits, at stride 16."""
+
+  @nn.compact
+  def __call__(
+    self, maps: Features, clips: int, carry: Carry | None, train: bool
+  ) -> tuple[Carry | None, jax.Array]:
+    """Gives the carry and the logits [B * T, H / 16, W / 16, K]."""
+    del train
+    return self.top(maps.stage5, self.num_classes, clips, carry, dtype=jnp.float32, name='conv6')
+
+
+class FineHead(Head):
+  """Ours: the top features go up to stride 4, and are summed on the way with stages 3 and 2."""
+
+  @nn.compact
+  def __call__(
+    self, maps: Features, clips: int, carry: Carry | None, train: bool
+  ) -> tuple[Carry | None, jax.Array]:
+    """Gives the carry and the logits [B * T, H / 4, W / 4, K]."""
+    conv = functools.partial(Conv, self.features, dtype=self.dtype)
+    norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
+    carry, x = self.top(maps.stage5, self.features, clips, carry, dtype=self.dtype, name='top')
+    for stride, skip in ((8, maps.stage3), (4, maps.stage2)):
+      x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
+      x = conv(kernel_size=(3, 3), name=f'conv{stride}')(x)
+      x = nn.relu(norm(name=f'bn{stride}')(x))
+    return carry, Conv(self.num_classes, dtype=jnp.float32, name='classifier')(x)
+
+
+HEADS = {'coarse': CoarseHead, 'fine': FineHead}
+
+
+class Segmenter(nn.Module):
+  """The FCN (`temporal=False`) or the ConvLSTM-FCN (`temporal=True`), from frames to logits.
+
+  Attributes:
+    num_classes: K, background included.
+    temporal: Whether frames of a clip see the frames before them, through a ConvLSTM.
+    head: A key of HEADS.
+    width: Channels of the trunk's stage 1; 64 is ResNet-50's.
+    blocks: Bottlenecks in stages 2 to 5; (3, 4, 6, 3) is ResNet-50's.
+    head_features: Channels of the fine head.
+    kernel_size: Of the ConvLSTM, and of the convolution in its place.
+    peepholes: Whether the ConvLSTM has Eq. 1's peephole terms, which bind it to one size of frames.
+    dtype: Of the computation; parameters, recurrence, classifier and logits are float32.
+    axis_name: The pmapped axis whose devices share the batch, if any.
+  """
+
+  num_classes: int
+  temporal: bool
+  head: str = 'coarse'
+  width: int = 64
+  blocks: Sequence[int] = (3, 4, 6, 3)
+  head_features: int = 64
+  kernel_size: Sequence[int] = (1, 1)
+  peepholes: bool = True
+  dtype: Dtype = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(
+    self, video: jax.Array, carry: Carry | None = None, train: bool = False
+  ) -> tuple[jax.Array, Carry | None]:
+    """Labels the pixels of clips; stills are clips of one frame.
+
+    Args:
+      video: RGB in [0, 255], uint8 or float, [B, T, H, W, 3].
+      carry: State left by the previous clip of the same videos; None to start from zeros, and for
+        the FCN, which hands it back untouched.
+      train: Whether batch norm uses the batch's statistics and adds them to its averages (then
+        `mutable=['batch_stats']`); else it uses the averages.
+
+    Returns:
+      The logits [B, T, H, W, K], float32, and the state after the last frame.
+    """
+    clips, length, *size, _ = video.shape
+    frames = normalize(video.reshape(clips * length, *size, -1))
+    shared = {'dtype': self.dtype, 'axis_name': self.axis_name}
+    maps = ResNet(self.width, self.blocks, **shared, name='trunk')(frames, train)
+    head = HEADS[self.head](
+      self.num_classes,
+      self.temporal,
+      self.head_features,
+      self.kernel_size,
+      self.peepholes,
+      **shared,
+      name='head',
+    )
+    carry, logits = head(maps, clips, carry, train)
+    logits = upsample(logits, size)
+    return logits.reshape(clips, length, *size, -1), carry
+
+  def initial_carry(self, clips: int, size: Sequence[int]) -> Carry | None:
+    """The zeros that `carry=None` stands for; None for the FCN.
+
+    Args:
+      clips: B.
+      size: H and W of the frames, in pixels.
+    """
+    if not self.temporal:
+      return None
+    features = self.num_classes if self.head == 'coarse' else self.head_features
+    return initial_carry((clips, *(-(-side // TOP_STRIDE) for side in size), features))

@@ -1,0 +1,1 @@
+"""Training: optimiser, one step, the loop."""

@@ -1,0 +1,136 @@
+"""The two stages of training, and which weights each begins with."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from fmx import losses
+from fmx.checkpoint import Checkpoints
+from fmx.data.prepared import Dataset
+from fmx.models import pretrained, segmenter
+from fmx.train import optimizer
+from fmx.train.step import AXIS, TrainState, create_state
+
+FCN, CONVLSTM = STAGES = ('fcn', 'convlstm')
+TITLES = {FCN: 'FCN', CONVLSTM: 'ConvLSTM-FCN'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One stage: what is trained, on what and where its files go.
+
+  Attributes:
+    name: A key of TITLES.
+    config: The whole configuration.
+    dataset: To train on.
+    folder: Of the stage, inside the workdir.
+  """
+
+  name: str
+  config: ConfigDict
+  dataset: Dataset
+  folder: pathlib.Path
+
+  @property
+  def options(self) -> ConfigDict:
+    """The stage's own part of the configuration."""
+    return self.config[self.name]
+
+  @property
+  def temporal(self) -> bool:
+    """Whether the network has the ConvLSTM."""
+    return self.name == CONVLSTM
+
+  @property
+  def clip_length(self) -> int:
+    """T of a training batch: stills for the FCN."""
+    return self.config.data.clip_length if self.temporal else 1
+
+  def model(self, axis_name: str | None = AXIS) -> segmenter.Segmenter:
+    """The network, for training on pmapped devices unless `axis_name` is None."""
+    return segmenter.build(
+      self.config.model,
+      len(self.dataset.class_names),
+      temporal=self.temporal,
+      image_size=self.config.data.image_size,
+      axis_name=axis_name,
+    )
+
+  def loss(self):
+    """The loss function of the stage, ready for `train_step`."""
+    return losses.build(self.options.loss, margin=self.options.margin)
+
+  def checkpoints(self, *, read_only: bool = False) -> Checkpoints:
+    """The stage's checkpoints."""
+    return Checkpoints(self.folder / 'checkpoints', best='miou', read_only=read_only)
+
+  def optimizer(self, params: Any, total_steps: int):
+    """The optimiser, and the tree of booleans that says which parameters learn."""
+    options = self.options
+    multipliers = {'new': 1.0, 'rest': options.gamma}
+    used = {group for _, group in options.groups}
+    multipliers = {group: rate for group, rate in multipliers.items() if group in used}
+    tx = optimizer.build(
+      params,
+      rules=options.groups,
+      multipliers=multipliers,
+      learning_rate=options.learning_rate,
+      total_steps=total_steps,
+      name=options.optimizer,
+      l2=options.l2,
+    )
+    return tx, optimizer.trainable(params, options.groups, multipliers)
+
+  def fresh_variables(self) -> dict[str, Any]:
+    """Random variables, from the seed and the stage alone."""
+    size = self.config.data.image_size
+    video = jnp.zeros((1, 1, size, size, 3), jnp.uint8)
+    rng = jax.random.fold_in(jax.random.key(self.config.seed), STAGES.index(self.name))
+    return jax.jit(self.model(axis_name=None).init)(rng, video)
+
+  def state_like(self, total_steps: int = 1) -> TrainState:
+    """A state of the right structure and shapes, without values, to restore into."""
+    variables = jax.eval_shape(self.fresh_variables)
+    tx, _ = self.optimizer(variables['params'], total_steps)
+    return jax.eval_shape(lambda v: create_state(v, tx, jax.random.key(0)), variables)
+
+
+def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], str]:
+  """The variables that a stage begins with.
+
+  What decides them, the later over the earlier: the seed; for the FCN, the pretrained trunk if the
+  configuration names one; for the ConvLSTM-FCN, every weight of the best FCN but the replaced ones.
+  A checkpoint of the stage itself takes the place of all this.
+
+  Args:
+    stage: The one to begin.
+    fcn: The trained FCN, for the ConvLSTM-FCN.
+
+  Returns:
+    'params' and 'batch_stats', and a text that says where they are from.
+
+  Raises:
+    ValueError: the weights are of another network.
+    OSError: they are not there or cannot be read.
+  """
+  variables = stage.fresh_variables()
+  if stage.temporal:
+    step, best, metrics = trained_variables(fcn)
+    variables, transfer = segmenter.convert(best, variables)
+    source = f'{fcn.folder}, step {step}, validation mIoU {100 * metrics["miou"]:.2f} %'
+  elif stage.config.model.pretrained:
+    source = stage.config.model.pretrained
+    variables, transfer = pretrained.load(source, variables)
+  else:
+    return variables, f'Random weights from the seed {stage.config.seed}.'
+  return variables, f'Weights from {source}:\n{transfer}'
+
+
+def trained_variables(stage: Stage) -> tuple[int, dict[str, Any], dict[str, float]]:
+  """The best checkpoint of a stage: its step, its variables and its metrics."""
+  step, state, metrics = stage.checkpoints(read_only=True).restore_best(stage.state_like())
+  return step, {'params': state.params, 'batch_stats': state.batch_stats}, metrics

@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fmx.models import convolution
+
+
+def draw(seed, *shape):
+  return jax.random.normal(jax.random.key(seed), shape)
+
+
+def gradients(fn, *args):
+  """The gradients of a weighted sum of the outputs, so that no two outputs count the same."""
+  outputs = fn(*args)
+  weights = jnp.cos(jnp.arange(outputs.size)).reshape(outputs.shape)
+  return jax.grad(lambda *args: jnp.sum(weights * fn(*args)), argnums=(0, 1))(*args)
+
+
+def test_a_kernel_of_ones_sums_its_neighbours_by_hand():
+  # 1 2 3      the corner sees 1 + 2 + 4 + 5 = 12, the centre 1 + ... + 9 = 45;
+  # 4 5 6      dilated by 2, the corner sees 1 + 3 + 7 + 9 = 20, the centre only itself and
+  # 7 8 9      taps outside: 5.
+  x = jnp.arange(1.0, 10).reshape(1, 3, 3, 1)
+  kernel = jnp.ones((3, 3, 1, 1))
+  plain, dilated = convolution.direct(x, kernel), convolution.direct(x, kernel, dilation=2)
+  assert plain[0, 0, 0, 0] == 12
+  assert plain[0, 1, 1, 0] == 45
+  assert dilated[0, 0, 0, 0] == 20
+  assert dilated[0, 1, 1, 0] == 5
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', [(6, 8), (5, 7)])
+def test_a_pointwise_product_is_the_convolution(stride, size):
+  x, kernel = draw(0, 2, *size, 3), draw(1, 1, 1, 3, 4)
+  expected = convolution.direct(x, kernel, stride=stride)
+  actual = convolution.pointwise(x, kernel, stride=stride)
+  np.testing.assert_allclose(actual, expected, atol=1e-5)
+  for a, b in zip(
+    gradients(lambda x, k: convolution.pointwise(x, k, stride=stride), x, kernel),
+    gradients(lambda x, k: convolution.direct(x, k, stride=stride), x, kernel),
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize('dilation', [2, 3])
+@pytest.mark.parametrize('size', [(6, 12), (5, 7), (1, 2)])
+def test_phases_are_the_dilated_convolution(dilation, size):
+  x, kernel = draw(0, 2, *size, 3), draw(1, 3, 3, 3, 4)
+  expected = convolution.direct(x, kernel, dilation=dilation)
+  actual = convolution.phased(x, kernel, dilation=dilation)
+  np.testing.assert_allclose(actual, expected, atol=1e-5)
+  for a, b in zip(
+    gradients(lambda x, k: convolution.phased(x, k, dilation=dilation), x, kernel),
+    gradients(lambda x, k: convolution.direct(x, k, dilation=dilation), x, kernel),
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize('backend', ['cpu', 'gpu'])
+@pytest.mark.parametrize(('kernel', 'stride', 'dilation'), [(1, 2, 1), (3, 1, 2), (7, 2, 1)])
+def test_every_backend_gets_the_same_convolution(monkeypatch, backend, kernel, stride, dilation):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  x, weights = draw(0, 1, 9, 8, 2), draw(1, kernel, kernel, 2, 3)
+  expected = convolution.direct(x, weights, stride=stride, dilation=dilation)
+  actual = convolution.convolve(x, weights, stride=stride, dilation=dilation)
+  assert actual.shape == (1, -(-9 // stride), -(-8 // stride), 3)
+  np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_bfloat16_is_the_dtype_of_the_output_and_not_of_the_parameters():
+  module = convolution.Conv(4, (3, 3), dtype=jnp.bfloat16)
+  out, variables = module.init_with_output(jax.random.key(0), draw(0, 1, 4, 4, 2))
+  assert out.dtype == jnp.bfloat16
+  assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
