@@ -14,7 +14,7 @@ from fmx.data.prepared import Dataset, open_dataset
 from fmx.evaluation import run, tables
 from fmx.train import loop, optimizer, workdir
 from fmx.train.stages import CONVLSTM, FCN, STAGES, TITLES, Stage, trained_variables
-from fmx.train.step import Variables
+from fmx.train.step import Variables, replicate
 
 Stopped = loop.Stopped
 _logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
     config: Says split, batch size and groups.
   """
   _, variables, _ = trained_variables(stage)
-  variables = Variables(variables['params'], variables['batch_stats'])
+  variables = replicate(Variables(variables['params'], variables['batch_stats']))
   logits_of = loop.eval_fn(stage)
 
   def windows() -> Iterator[run.WindowLogits]:

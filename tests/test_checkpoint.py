@@ -143,6 +143,14 @@ def test_without_a_metric_or_with_nan_a_checkpoint_is_never_the_best(tmp_path):
   assert checkpoints.steps == [3, 5, 6]
 
 
+@pytest.mark.parametrize('mious', [(0.1, math.nan, 0.9), (0.9, math.nan, 0.1)])
+def test_nan_among_the_metrics_does_not_hide_the_best(tmp_path, mious):
+  checkpoints = Checkpoints(tmp_path, keep=3)
+  for step, miou in enumerate(mious):
+    checkpoints.save(step, {'w': np.ones(1)}, {'miou': miou})
+  assert checkpoints.best_step == mious.index(0.9)
+
+
 def test_saving_the_newest_step_again_replaces_it(tmp_path):
   checkpoints = Checkpoints(tmp_path)
   checkpoints.save(1, state(1), {'miou': 0.9})

@@ -91,7 +91,7 @@ def _clip_rows(clip, region: str, num_frames: int) -> list[pictures.Row]:
   """The frames of one clip, and below them the same under their masks."""
   frames, overlays, captions = [], [], []
   for index in _spread(num_frames, len(clip['frames'])):
-    frame, labels = clip['frames'][index], clip['labels'][index][..., 0]
+    frame, labels = clip['frames'][index]['image'], clip['frames'][index]['labels'][..., 0]
     frames.append(frame)
     overlays.append(pictures.overlay(frame, labels, region))
     captions.append(f'{clip["video_id"].decode()}  frame {clip["frame_numbers"][index]}')

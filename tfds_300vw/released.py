@@ -105,7 +105,7 @@ def cut_clip(
     cropped = boxes.crop(frame_labels, box)
     pngs.append(encode_labels(face_mask.region_labels(cropped, options.region)))
   return {
-    'frames': jpegs,
+    'images': jpegs,
     'labels': pngs,
     'landmarks': np.zeros((0, 68, 2), np.float32),
     'boxes': np.stack(clip_boxes).astype(np.int32),

@@ -115,7 +115,7 @@ def cut_clip(
     jpegs.append(encode_frame(frame, options.jpeg_quality))
     pngs.append(encode_labels(face_mask.region_labels(labels, options.region)))
   return {
-    'frames': jpegs,
+    'images': jpegs,
     'labels': pngs,
     'landmarks': inside.astype(np.float32),
     'boxes': clip_boxes.astype(np.int32),

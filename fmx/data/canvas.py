@@ -111,7 +111,7 @@ class Patch:
 
   def blank(self, color: np.ndarray) -> np.ndarray:
     """One colour, zoomed: uint8 [h, w, 3]."""
-    return np.full((*self.zoomed, 3), np.clip(color, 0, 255).astype(np.uint8))
+    return _plain(self.zoomed, color)
 
   def zoom(self, points: np.ndarray) -> np.ndarray:
     """From pixels of the image to pixels of the zoomed box."""
@@ -152,8 +152,13 @@ class Patch:
   def put(self, image, color: np.ndarray, mask: np.ndarray, visible: np.ndarray) -> None:
     """Puts a colour [3], or uint8 [h, w, 3] zoomed, over the image where the zoomed mask is."""
     if color.ndim == 1:
-      color = np.full((self.size[1], self.size[0], 3), np.clip(color, 0, 255).astype(np.uint8))
+      color = _plain(self.size[::-1], color)
     else:
       color = cv2.resize(color, self.size, interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(mask, self.size, interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
     blend(image, (*self.low.tolist(), *self.high.tolist()), color, alpha * visible)
+
+
+def _plain(size: tuple[int, int], color: np.ndarray) -> np.ndarray:
+  """One colour everywhere, uint8 [h, w, 3]."""
+  return cv2.merge([np.full(size, int(v), np.uint8) for v in scalar(color)])

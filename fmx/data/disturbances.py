@@ -7,6 +7,8 @@ import numpy as np
 
 from fmx.data import occluders
 
+_SLACK = 96  # Pixels by which the noise's tile exceeds the frame.
+
 
 @dataclasses.dataclass(frozen=True)
 class Difficulty:
@@ -111,8 +113,8 @@ class Disturbances:
       self._gain = self._gain * rng.uniform(0.3, 0.6)
     self._quality = int(rng.integers(12, 40)) if flaw in ('compressed', 'all') else None
     self._noise = d.noise * (rng.random() ** 2 if not poor else rng.uniform(0.3, 1))
-    self._grain = rng.standard_normal((512, 512, 1)).astype(np.float32)
-    self._grain = self._grain + 0.4 * rng.standard_normal((512, 512, 3)).astype(np.float32)
+    self._seed = int(rng.integers(2**31))
+    self._grain = None
 
   def hide(self, image: np.ndarray, t: int, face: tuple[np.ndarray, float], light) -> None:
     """Draws what stands before the face in frame `t`, in place.
@@ -138,29 +140,30 @@ class Disturbances:
       image = _resample(image, max(int(height * self._shrink), 8))
     if self._gain[t] != 1:
       image = cv2.convertScaleAbs(image, alpha=float(self._gain[t]))
-    noise = self._noise
+    extra = 0.0  # Grey levels of noise.
     if self._dropout[t] > 0:
       blocks = d.dropout_blocks + (1 - self._dropout[t]) * 30
       image = _mosaic(image, max(int(blocks), 2))
-      noise = noise + 22 * self._dropout[t]
-    if noise > 0.3:
-      image = self._add_noise(image, t, noise)
+      extra = 22 * self._dropout[t]
+    if self._noise + extra > 0.3:
+      image = self._add_noise(image, t, extra)
     if self._quality is not None:
       _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
       image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return image
 
-  def _add_noise(self, image, t, noise):
-    """Grain from a fixed tile at a place of the frame's own."""
-    height, width = image.shape[:2]
-    y, x = np.random.default_rng([t, int(abs(self._grain[0, 0, 0]) * 1e6)]).integers(0, 512, 2)
-    grain = self._grain
-    if height > 256 or width > 256:
-      grain = np.tile(grain, (-(-height // 256), -(-width // 256), 1))
-    y, x = y % (grain.shape[0] - height + 1), x % (grain.shape[1] - width + 1)
-    return cv2.addWeighted(
-      image, 1.0, grain[y : y + height, x : x + width], float(noise), 0, dtype=cv2.CV_8U
-    ) if False else np.clip(image + grain[y : y + height, x : x + width] * np.float32(noise), 0, 255).astype(np.uint8)  # fmt: skip
+  def _add_noise(self, image: np.ndarray, t: int, extra: float) -> np.ndarray:
+    """Grain from a tile larger than the frame, at a place of the frame's own."""
+    rng = np.random.default_rng([self._seed, t])
+    if self._grain is None:
+      self._grain = _grain(np.random.default_rng(self._seed), *image.shape[:2])
+      self._usual = np.rint(self._grain * np.float32(self._noise)).astype(np.int16)
+    y, x = rng.integers(0, _SLACK, 2)
+    place = slice(y, y + image.shape[0]), slice(x, x + image.shape[1])
+    if not extra:
+      return cv2.add(image, self._usual[place], dtype=cv2.CV_8U)
+    grain = self._grain[place] * np.float32(self._noise + extra)
+    return cv2.add(image, grain, dtype=cv2.CV_8U)
 
   def _events(self, rate: float, frames: tuple[int, int]) -> list[tuple[int, int]]:
     """First frame and length of events that come at random."""
@@ -174,6 +177,14 @@ class Disturbances:
     for start, length in self._events(rate, self._difficulty.event_frames):
       strength[start : start + length] = self._rng.uniform(0.45, 1, len(strength[start : start + length]))  # fmt: skip
     return strength
+
+
+def _grain(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+  """Noise of unit strength, brightness more than colour: float32 [height + _SLACK, width + _SLACK, 3]."""
+  size = height + _SLACK, width + _SLACK
+  grain = 0.4 * rng.standard_normal((*size, 3), dtype=np.float32)
+  grain += rng.standard_normal((*size, 1), dtype=np.float32)
+  return grain
 
 
 def _streak(image: np.ndarray, length: float, angle: float) -> np.ndarray:

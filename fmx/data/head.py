@@ -19,6 +19,7 @@ _CROWN, _TEMPLE = -1.0, -0.25  # y where the skull ends and where it is widest.
 _SKULL_ROWS = 0.33  # Share of the rows above the temple.
 PIVOT = np.array([0, 0.45, 0.0], np.float32)  # About which the head turns.
 _CAMERA_DISTANCE = 9.0  # Head units from the pivot.
+_CONTOUR_SOFTNESS = 0.012  # Head units.
 
 EXPRESSIONS = (
   'jaw',
@@ -113,7 +114,7 @@ class Head:
     self._vertex_basis = _expression_basis(self.vertices)
     self._landmark_basis = _expression_basis(self.landmarks)
     _move_lips_as_a_whole(self._landmark_basis, self._lip_weights())
-    self._contour = _contour_paths(self.azimuth)
+    self._contour = _contour_paths(self.vertices, self.azimuth, self.landmarks)
 
   def anchor(self, points: np.ndarray) -> np.ndarray:
     """Finds places on the front of the mesh.
@@ -159,12 +160,13 @@ class Head:
       landmarks[lower, 1] = max(landmarks[lower, 1], landmarks[upper, 1] + 0.004)
     return vertices, landmarks
 
-  def contour(self, projected: np.ndarray, roll: np.ndarray) -> np.ndarray:
+  def contour(self, projected: np.ndarray, roll: np.ndarray, scale: float) -> np.ndarray:
     """Finds the jaw line as it is seen: anatomical where visible, else the outline of the cheek.
 
     Args:
       projected: [rows, columns, 2], the mesh in the image.
       roll: [2, 2], the rotation of the head within the image plane.
+      scale: Pixels per head unit.
 
     Returns:
       [17, 2] in the image.
@@ -172,7 +174,10 @@ class Head:
     paths, outward = self._contour
     candidates = sample_grid(projected, paths.reshape(-1, 2)).reshape(*paths.shape[:2], 2)
     reach = np.einsum('pmc,pc->pm', candidates, outward @ roll.T)
-    return candidates[np.arange(len(paths)), reach.argmax(axis=1)]
+    # A soft maximum: over a flat stretch of cheek the hard one would jump from frame to frame.
+    weight = np.exp((reach - reach.max(axis=1, keepdims=True)) / (_CONTOUR_SOFTNESS * scale))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return np.einsum('pm,pmc->pc', weight, candidates)
 
   def _lip_weights(self) -> np.ndarray:
     """How far each of the 20 mouth landmarks follows the jaw."""
@@ -185,10 +190,11 @@ class Head:
 
   @functools.cached_property
   def _front(self):
-    rows = np.arange(0, NUM_JAW_ROW, 0.25)
-    columns = np.arange(12, NUM_COLUMNS - 12, 0.25)
+    rows = np.arange(14, NUM_JAW_ROW + 1, 1 / 3)
+    columns = np.arange(16, NUM_COLUMNS - 16, 1 / 3)
     row, column = (g.ravel() for g in np.meshgrid(rows, columns, indexing='ij'))
-    self._front_points = sample_grid(self.vertices[..., :2], np.stack([row, column], 1))
+    places = np.stack([row, column], 1)
+    self._front_points = sample_grid(self.vertices[..., :2], places).astype(np.float64)
     return row, column, spatial.cKDTree(self._front_points)
 
 
@@ -422,28 +428,28 @@ def _close_lids(landmarks: np.ndarray, first: int, openness: float) -> None:
   closed[:, 0] = upper[:, 0] * 0.7 + lower[:, 0] * 0.3
   gap = np.maximum(lower[:, 1] - upper[:, 1], 0)
   landmarks[first + 1 : first + 3] = closed + (upper - closed) * max(openness, 0.03)
-  landmarks[[first + 5, first + 4], 1] -= gap * 0.12 * np.clip(1 - openness, 0, 1)
+  lower_lid = [first + 5, first + 4]
+  landmarks[lower_lid, 1] -= gap * 0.12 * np.clip(1 - openness, 0, 1)
+  lowest = landmarks[lower_lid, 1] - 0.03 * gap  # Closed lids touch but never cross.
+  landmarks[first + 1 : first + 3, 1] = np.minimum(landmarks[first + 1 : first + 3, 1], lowest)
 
 
-@functools.cache
-def _contour_columns() -> np.ndarray:
-  """From each jaw landmark's azimuth inwards, [17, candidates] degrees."""
+def _contour_paths(
+  vertices: np.ndarray, azimuth: np.ndarray, landmarks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Where each jaw landmark may appear: (row, column) [17, candidates, 2], and outward [17, 2].
+
+  A candidate lies as high as the landmark and further in, where the cheek's outline is when the head turns.
+  """
   start = _azimuths_of_jaw_landmarks()
-  inward = np.linspace(0, 1, 40)
-  reach = np.where(np.abs(start) > 40, 60, 12)  # Degrees that the outline may move in.
-  return start[:, None] - np.sign(start)[:, None] * np.minimum(reach, np.abs(start))[:, None] * inward  # fmt: skip
-
-
-def _contour_paths(azimuth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Where each jaw landmark may appear: (row, column) [17, candidates, 2], and outward [17, 2]."""
-  columns = np.interp(_contour_columns(), azimuth, np.arange(len(azimuth)))
-  rows = np.full_like(columns, NUM_JAW_ROW)
-  # The upper three on each side lie on the cheek, above the jaw line.
-  for index, row in ((0, 41.2), (1, 52.3), (2, 63.4)):
-    rows[[index, 16 - index]] = row
-  # Towards the chin the outline climbs the face instead when the head tips back.
-  climb = np.array([0, 0, 0, 0, 1.5, 3, 4.5, 6, 6, 6, 4.5, 3, 1.5, 0, 0, 0, 0])
-  rows -= climb[:, None] * np.linspace(0, 1, columns.shape[1])
+  reach = np.minimum(np.where(np.abs(start) > 40, 60, 12), np.abs(start))  # Degrees.
+  degrees = start[:, None] - (np.sign(start) * reach)[:, None] * np.linspace(0, 1, 48)
+  columns = np.interp(degrees, azimuth, np.arange(len(azimuth)))
+  heights = vertices[: NUM_JAW_ROW + 1, :, 1]
+  rows = np.stack([
+    np.interp(c, np.arange(len(azimuth)), [np.interp(y, h, np.arange(len(h))) for h in heights.T])
+    for y, c in zip(landmarks[:17, 1], columns, strict=True)
+  ])  # fmt: skip
   angle = np.radians([180, 180, 178, 172, 160, 145, 125, 105, 90])
   outward = np.stack([np.cos(angle), np.sin(angle)], 1)
   outward = np.concatenate([outward, outward[7::-1] * [-1, 1]])

@@ -8,6 +8,7 @@ from fmx.data import head as head_lib
 
 _TILE = 512  # Pixels of a repeating texture.
 _FRONT = np.array([0, 0, 1.0])
+_STRAND_TONES = np.array([0.6, 0.72, 0.84, 0.95, 1.07])
 
 
 class Outfit:
@@ -105,7 +106,7 @@ class Outfit:
     fine = np.linspace(0, 1, 14)
     basis = np.stack([np.polyval(np.polyfit(t, e, 4), fine) for e in np.eye(5)], 1)
     order = np.argsort(-np.abs(jitter[:, 1]))  # The outer ones first.
-    return np.einsum('pk,lkc->lpc', basis, knots)[order], 0.85 + 0.28 * rng.uniform(-1, 1, 34)
+    return np.einsum('pk,lkc->lpc', basis, knots)[order], rng.choice(_STRAND_TONES, 34)
 
   def _draw_locks(self, image, view, light, *, behind: bool) -> None:
     tone = light.on(_FRONT)
@@ -118,9 +119,10 @@ class Outfit:
       dark = canvas.scalar(self._look.hair * tone * 0.6)
       cv2.polylines(image, list(paths[::3, 4:]), False, dark, thick, cv2.LINE_AA, canvas.SHIFT)
       thin = max(int(0.022 * scale), 1)
-      for path, strength in zip(paths, brightness, strict=True):
+      for strength in np.unique(brightness):
         color = canvas.scalar((self._look.hair + 4) * tone * strength)
-        cv2.polylines(image, [path], False, color, thin, cv2.LINE_AA, canvas.SHIFT)
+        group = list(paths[brightness == strength])
+        cv2.polylines(image, group, False, color, thin, cv2.LINE_AA, canvas.SHIFT)
 
   def _draw_clothes(self, image, view, light) -> None:
     """Shoulders and a neckline, which turn with the body."""

@@ -139,7 +139,7 @@ class Painter:
     grid = head_lib.to_image(turned, moment.scale, moment.origin)
     points = head_lib.project(rest.astype(np.float64), turn, moment.scale, moment.origin)
     landmarks = points[:, :2].copy()
-    landmarks[:17] = self.head.contour(grid[..., :2], _roll(turn))
+    landmarks[:17] = self.head.contour(grid[..., :2], _roll(turn), moment.scale)
     outlines = [polygon[::8] for polygon in face_mask.polygons(landmarks)]
     return View(moment, turn, body, turned, grid, rest, points, landmarks, outlines)
 

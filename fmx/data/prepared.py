@@ -6,33 +6,29 @@ here can be pickled, and opens its files in the process that reads them.
 
 import dataclasses
 import functools
-import io
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 import tfds_300vw
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """One example of the dataset, its images still encoded.
+  """One example of the dataset.
 
   Attributes:
     video_id: The video that it was cut from.
     frame_numbers: int32 [T], counted from 1 in the video.
-    frames: T JPEG images; their sizes may differ.
-    labels: T PNG images of class ids.
+    frames: T times 'image' and 'labels', decoded when asked for; their sizes may differ.
   """
 
   video_id: str
   frame_numbers: np.ndarray
-  frames: Sequence[bytes]
-  labels: Sequence[bytes]
+  frames: Sequence[Mapping[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +71,11 @@ class Clips(Sequence):
       video_id=record['video_id'].decode(),
       frame_numbers=record['frame_numbers'],
       frames=record['frames'],
-      labels=record['labels'],
     )
 
   @functools.cached_property
   def _records(self) -> Sequence[dict[str, Any]]:
-    decoders = {name: _Encoded() for name in ('frames', 'labels')}
-    return tfds.builder_from_directory(self._directory).as_data_source(
-      self._split, decoders=decoders
-    )
+    return tfds.builder_from_directory(self._directory).as_data_source(self._split)
 
   def __getstate__(self) -> dict[str, Any]:
     return {name: value for name, value in vars(self).items() if name != '_records'}
@@ -173,14 +165,15 @@ class Windows(Sequence):
 
   def __getitem__(self, index: int) -> Window:
     clip, start, stop = self._read(index)
+    frames, labels = zip(*(_decode(clip, position) for position in range(start, stop)))
     return Window(
       index=int(index),
       video_id=clip.video_id,
       clip=f'{clip.video_id}_{clip.frame_numbers[0]:06d}',
       start=start,
       frame_numbers=clip.frame_numbers[start:stop],
-      frames=[_decode(clip, 'frames', position) for position in range(start, stop)],
-      labels=[_decode(clip, 'labels', position) for position in range(start, stop)],
+      frames=list(frames),
+      labels=list(labels),
     )
 
   def describe(self, index: int) -> str:
@@ -202,27 +195,25 @@ def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
   """Opens a prepared dataset; no clip is read yet.
 
   Args:
-    name: 'the300vw_mask/primary' or another of its configs.
+    name: 'the300vw_mask/primary' or another that was built.
     data_dir: The folder that `python -m tfds_300vw --data_dir=…` was given.
 
   Returns:
     The dataset.
 
   Raises:
-    ValueError: there is no dataset of that name, or it cannot be read one clip at a time.
+    ValueError: it cannot be read one clip at a time.
     FileNotFoundError: it is not built in `data_dir`.
   """
-  builder_class = tfds_300vw.Builder
-  known = [f'{builder_class.name}/{config}' for config in builder_class.builder_configs]
-  if name not in known:
-    raise ValueError(f'There is no dataset {name!r}; choose among {", ".join(known)}.')
   root = pathlib.Path(data_dir).expanduser()
-  directory = root / name / str(builder_class.VERSION)
+  directory = root / name / str(tfds_300vw.Builder.VERSION)
   if not (directory / 'dataset_info.json').is_file():
-    config = name.partition('/')[2]
+    config = name.rpartition('/')[2]
+    built = ['/'.join(file.parts[-4:-2]) for file in root.glob('*/*/*/dataset_info.json')]
+    how = config if config in tfds_300vw.Builder.builder_configs else f'… --name={config}'
     raise FileNotFoundError(
-      f'{name} is not built in {root}: run `python -m tfds_300vw --config={config} '
-      f'--manual_dir=FOLDER_OF_THE_VIDEOS --data_dir={root}` first.'
+      f'{name} is not built in {root} (built there: {", ".join(sorted(built)) or "nothing"}): run '
+      f'`python -m tfds_300vw --config={how} --manual_dir=… --data_dir={root}` first.'
     )
   info = tfds.builder_from_directory(directory).info
   if info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
@@ -245,23 +236,13 @@ def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
   )
 
 
-class _Encoded(tfds.decode.SkipDecoding):
-  """Leaves a list of images as the bytes that were stored.
-
-  TFDS's own class has no method for lists that works without TensorFlow.
-  """
-
-  def decode_batch_example_np(self, serialized_images: Sequence[bytes]) -> Sequence[bytes]:
-    return serialized_images
-
-
-def _decode(clip: Clip, kind: str, position: int) -> np.ndarray:
-  """Decodes one image of a clip: `kind` is 'frames' or 'labels'."""
+def _decode(clip: Clip, position: int) -> tuple[np.ndarray, np.ndarray]:
+  """Decodes image and labels of one frame of a clip."""
   try:
-    with Image.open(io.BytesIO(getattr(clip, kind)[position])) as image:
-      return np.array(image.convert('RGB' if kind == 'frames' else 'L'))
-  except OSError as error:
+    frame = clip.frames[position]
+  except Exception as error:  # Whatever TFDS and its image library raise for damaged bytes.
     raise ValueError(
-      f'The {kind} of frame {clip.frame_numbers[position]} of video {clip.video_id} cannot be '
-      f'decoded ({error}): the prepared dataset is damaged, so build it again.'
+      f'Frame {clip.frame_numbers[position]} of video {clip.video_id} cannot be decoded ({error}): '
+      'the prepared dataset is damaged, so build it again.'
     ) from error
+  return frame['image'], frame['labels'][..., 0]

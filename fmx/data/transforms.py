@@ -137,8 +137,6 @@ def augment(
   """
   if augmentation.flip and rng.random() < augmentation.flip:
     frames, labels = frames[:, :, ::-1], labels[:, :, ::-1]
-  if augmentation.scale or augmentation.shift or augmentation.rotation:
-    frames, labels = warp(frames, labels, _draw_affine(augmentation, frames.shape[1], rng))
   if (
     augmentation.brightness
     or augmentation.contrast
@@ -146,6 +144,8 @@ def augment(
     or augmentation.saturation
   ):
     frames = recolor(frames, **_draw_colors(augmentation, rng))
+  if augmentation.scale or augmentation.shift or augmentation.rotation:
+    frames, labels = warp(frames, labels, _draw_affine(augmentation, frames.shape[1], rng))
   if augmentation.occlusion and rng.random() < augmentation.occlusion:
     frames = occlude(frames, augmentation.occlusion_size, rng)
   if augmentation.blur:

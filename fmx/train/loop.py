@@ -25,6 +25,7 @@ from fmx.train.step import (
   eval_step,
   parallel,
   parallel_eval,
+  replicate,
   train_step,
 )
 from tfds_300vw.pictures import sheet
@@ -272,7 +273,7 @@ def _start(
     rng = jax.random.fold_in(jax.random.key(stage.config.seed), STAGES.index(stage.name))
     state = create_state(variables, tx, rng)
   else:
-    state = restored[1]
+    state = replicate(restored[1])
   step_fn = functools.partial(
     train_step,
     model=stage.model(),

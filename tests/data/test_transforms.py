@@ -149,9 +149,10 @@ def test_labels_stay_on_their_pixels_whatever_the_geometry(seed):
   for down in (-1, 0, 1):
     for right in (-1, 0, 1):
       away_from_edges &= labels == np.roll(labels, (down, right), (1, 2))
+  away_from_edges[:, [0, -1]] = away_from_edges[:, :, [0, -1]] = False  # Where np.roll goes round.
   assert away_from_edges.mean() > 0.5
   difference = frames[away_from_edges] - painted[away_from_edges][:, None]
-  assert np.abs(difference).max() <= 5  # Half a pixel apart it would be 25 or more.
+  assert np.abs(difference).max() <= 1  # Half a pixel apart it would be 25 or more.
 
 
 @settings(max_examples=40, deadline=None)

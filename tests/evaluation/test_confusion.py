@@ -75,11 +75,13 @@ def test_many_confusion_matrices_are_handled_at_once():
   np.testing.assert_array_equal(mean_iou(counts), [mean_iou(one) for one in counts])
 
 
-def test_counts_do_not_overflow():
-  # 30 billion pixels of one cell: more than int32 holds.
-  counts = confusion_counts(np.ones(3, np.uint8), np.ones(3, np.uint8), 2)
+def test_neither_ids_nor_counts_overflow():
+  # 19 · 20 + 19 = 399 does not fit uint8, and 30 billion pixels do not fit int32.
+  nineteen = np.full(3, 19, np.uint8)
+  counts = confusion_counts(nineteen, nineteen, 20)
   assert counts.dtype == np.int64
-  np.testing.assert_array_equal(iou(counts * 10**10), [np.nan, 1])
+  assert counts[19, 19] == 3
+  assert iou(counts * 10**10)[19] == 1
 
 
 @pytest.mark.parametrize(

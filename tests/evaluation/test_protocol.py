@@ -49,13 +49,15 @@ def test_the_class_is_chosen_after_resizing_not_before():
   np.testing.assert_array_equal(protocol.predict(logits, 1, 6), [[0, 0, 1, 1, 1, 1]])
 
 
-def test_a_frame_is_scored_at_the_size_of_its_labels():
-  labels = np.zeros((31, 45), np.uint8)
+def test_a_frame_is_scored_at_the_size_of_its_labels_by_hand():
+  # Predicted: class 2 in the right half, columns 22 to 43 of 44. Labelled: from column 20 on.
+  labels = np.zeros((31, 44), np.uint8)
   labels[:, 20:] = 2
   logits = np.zeros((16, 16, 3), np.float16)
-  logits[..., 2] = 1
+  logits[..., 2] = np.where(np.arange(16) < 8, -1, 1)
+  logits[..., 1] = -9
   score = protocol.score_frame(logits, labels, video='v', clip='c', frame=3, position=4)
-  np.testing.assert_array_equal(score.counts, [[0, 0, 31 * 20], [0, 0, 0], [0, 0, 31 * 25]])
+  np.testing.assert_array_equal(score.counts, [[31 * 20, 0, 0], [0, 0, 0], [31 * 2, 0, 31 * 22]])
   assert score[:4] == ('v', 'c', 3, 4)
 
 

@@ -87,16 +87,8 @@ def test_the_coarse_convlstm_gives_its_hidden_states_as_logits(make):
   np.testing.assert_allclose(logits[:, -1], expected, atol=1e-6)
 
 
-def test_video_may_be_uint8(make):
-  module, variables, _ = make()
-  video = jnp.arange(48, dtype=jnp.uint8).reshape(1, 1, 4, 4, 3)
-  actual, expected = (module.apply(variables, x)[0] for x in (video, video.astype(jnp.float32)))
-  np.testing.assert_array_equal(actual, expected)
-
-
-@pytest.mark.parametrize(('head', 'temporal'), [('coarse', False), ('fine', True)])
-def test_every_weight_gets_a_finite_gradient_and_every_average_an_update(make, head, temporal):
-  module, variables, _ = make(head, temporal)
+def test_every_weight_gets_a_finite_gradient_and_every_average_an_update(make):
+  module, variables, _ = make('fine', True)
 
   def loss(params):
     (logits, _), updated = module.apply(

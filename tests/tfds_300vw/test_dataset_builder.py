@@ -31,9 +31,16 @@ def build(manual_dir, data_dir, region='primary', source='videos', how=None, **o
   return builder
 
 
-def clips(builder):
-  """All clips of all splits."""
-  return [clip for split in builder.info.splits for clip in builder.as_data_source(split)]
+def clips(builder, *splits):
+  """All clips of the splits (by default of all) with their images and labels as lists."""
+  found = []
+  for split in splits or builder.info.splits:
+    for clip in builder.as_data_source(split):
+      frames = list(clip['frames'])
+      clip['images'] = [frame['image'] for frame in frames]
+      clip['labels'] = [frame['labels'][..., 0] for frame in frames]
+      found.append(clip)
+  return found
 
 
 def digests(folder):
@@ -55,20 +62,20 @@ def test_prepared_labels_are_the_masks_drawn_from_the_annotations(video_tree, tm
       landmarks = annotations.read_pts(video_tree / video_id / f'annot/{number:06d}.pts')
       box = clip['boxes'][t]
       drawn = face_mask.landmarks_to_mask(landmarks - box[:2], box[3] - box[1], box[2] - box[0])
-      labels = clip['labels'][t][..., 0]
+      labels = clip['labels'][t]
       np.testing.assert_array_equal(labels, face_mask.region_labels(drawn, region))
       assert labels.max() == len(face_mask.class_names(region)) - 1
-      assert clip['frames'][t].shape[:2] == labels.shape
+      assert clip['images'][t].shape[:2] == labels.shape
       np.testing.assert_allclose(clip['landmarks'][t], landmarks - box[:2], atol=1e-4)
 
 
 def test_prepared_frames_are_the_videos_frames_inside_the_boxes(video_tree, tmp_path):
   builder = build(video_tree, tmp_path, 'mouth', clip_length=10, fraction=1.0)
-  for clip in builder.as_data_source('test'):
+  for clip in clips(builder, 'test'):
     path = video_tree / clip['video_id'].decode() / 'vid.avi'
     first = int(clip['frame_numbers'][0]) - 1
     whole = [frame.image for frame in video.read_frames(path, [(first, first + 10)])]
-    for frame, image, box in zip(whole, clip['frames'], clip['boxes']):
+    for frame, image, box in zip(whole, clip['images'], clip['boxes']):
       difference = boxes.crop(frame, box).astype(int) - image
       assert abs(difference).mean() < 4  # JPEG of a noisy picture.
     assert clip['frame_rate'] == 30
@@ -76,7 +83,7 @@ def test_prepared_frames_are_the_videos_frames_inside_the_boxes(video_tree, tmp_
 
 def test_face_boxes_follow_each_frame_and_region_boxes_stay_for_five(video_tree, tmp_path):
   faces = clips(build(video_tree, tmp_path / 'faces', clip_length=12, fraction=1.0))
-  assert any(len({frame.shape for frame in clip['frames']}) > 1 for clip in faces)
+  assert any(len({image.shape for image in clip['images']}) > 1 for clip in faces)
   for clip in clips(build(video_tree, tmp_path / 'eyes', 'eyes', clip_length=12, fraction=1.0)):
     by_window = [clip['boxes'][first : first + 5] for first in range(0, 12, 5)]
     assert all((window == window[0]).all() for window in by_window)
@@ -255,7 +262,7 @@ def test_the_released_zip_is_read_whatever_its_label_encoding(tmp_path, mode):
   ]
   for clip in clips(builder):
     assert clip['landmarks'].shape == (0, 68, 2)
-    for image, labels, number in zip(clip['frames'], clip['labels'], clip['frame_numbers']):
+    for image, labels, number in zip(clip['images'], clip['labels'], clip['frame_numbers']):
       name = f'{clip["video_id"].decode()}_{number:06d}'
       released = tmp_path / '300VW-Mask-Dataset'
       np.testing.assert_array_equal(image, Image.open(released / f'images_orig/{name}.jpg'))
@@ -263,7 +270,7 @@ def test_the_released_zip_is_read_whatever_its_label_encoding(tmp_path, mode):
       expected = face_mask.landmarks_to_mask(
         face(width / 2, height / 2, width * 0.8), height, width
       )
-      np.testing.assert_array_equal(labels[..., 0], expected)
+      np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.parametrize('region', ['eyes', 'mouth'])
@@ -273,7 +280,7 @@ def test_released_regions_are_cut_around_their_labels(tmp_path, region):
   for clip in clips(builder):
     for labels, box in zip(clip['labels'], clip['boxes']):
       assert labels.shape[:2] == (box[3] - box[1], box[2] - box[0])
-      tight = boxes.mask_box(labels[..., 0] > 0)
+      tight = boxes.mask_box(labels > 0)
       side = max(labels.shape)
       assert side / 3 < max(tight[2] - tight[0], tight[3] - tight[1]) < side / 1.1
       assert labels.max() == (1 if region == 'eyes' else 2)
@@ -296,7 +303,7 @@ def test_released_windows_without_the_region_take_the_box_before(tmp_path):
     labels = np.array(Image.open(path))
     Image.fromarray(np.where(labels == 2, 1, labels).astype(np.uint8)).save(path)
   builder = build(tmp_path, tmp_path / 'data', 'eyes', source='released', clip_length=10)
-  clip = builder.as_data_source('train')[0]
+  clip = clips(builder, 'train')[0]
   assert [labels.any() for labels in clip['labels']] == [True] * 5 + [False] * 5
   assert (clip['boxes'][5:, :2] == clip['boxes'][4, :2]).all()
 
@@ -384,8 +391,8 @@ import sys
 import tfds_300vw, tensorflow_datasets as tfds
 clips = tfds.builder('the300vw_mask/eyes', data_dir={str(data_dir)!r}).as_data_source('train')
 clip = clips[0]
-ids = max(int(labels.max()) for labels in clip['labels'])
-print(len(clips), len(clip['frames']), clip['frames'][0].dtype, ids)
+ids = max(int(frame['labels'].max()) for frame in clip['frames'])
+print(len(clips), len(clip['frames']), clip['frames'][0]['image'].dtype, ids)
 assert 'jax' not in sys.modules and 'tensorflow' not in sys.modules, sorted(sys.modules)
 """
   read = subprocess.run(
@@ -470,7 +477,7 @@ def test_real_videos_build_with_every_class_in_every_split(tmp_path):
   lists = {'train': ['001', '017'], 'validation': ['013'], 'test': ['020']}
   builder = build(root, tmp_path, fraction=0.4, splits=lists)
   for split in lists:
-    for clip in builder.as_data_source(split):
+    for clip in clips(builder, split):
       assert len(clip['frames']) == 30
       shares = np.mean([np.bincount(m.ravel(), minlength=5) / m.size for m in clip['labels']], 0)
       assert 0.2 < shares[1] < 0.6

@@ -105,11 +105,11 @@ paper's authors give out on request. Unpack it so that the manual directory is
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(
         {
-          'frames': tfds.features.Sequence(
-            tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg')
-          ),
-          'labels': tfds.features.Sequence(
-            tfds.features.Image(shape=(None, None, 1), encoding_format='png')
+          'frames': tfds.features.Dataset(
+            {
+              'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
+              'labels': tfds.features.Image(shape=(None, None, 1), encoding_format='png'),
+            }
           ),
           'landmarks': tfds.features.Tensor(shape=(None, 68, 2), dtype=np.float32),
           'boxes': tfds.features.Tensor(shape=(None, 4), dtype=np.int32),
@@ -151,9 +151,12 @@ paper's authors give out on request. Unpack it so that the manual directory is
     for key, example in workers.produce(
       found, spool, num_workers=self._num_workers, left_out=self._left_out, description=split
     ):
-      for name in ('frames', 'labels'):
-        example[name] = [io.BytesIO(encoded) for encoded in example[name]]
-      yield key, example
+      images, labels = example.pop('images'), example.pop('labels')
+      frames = [
+        {'image': io.BytesIO(image), 'labels': io.BytesIO(of_image)}
+        for image, of_image in zip(images, labels, strict=True)
+      ]
+      yield key, example | {'frames': frames}
     shutil.rmtree(spool)
 
   def _generate_splits(self, dl_manager, download_config) -> list[splits_lib.SplitInfo]:
