@@ -26,8 +26,7 @@ def main(arguments: list[str]) -> int | str:
     raise app.UsageError(f'unexpected {arguments[1]!r}: options begin with --.')
   from fmx import benchmark, demo, devices, jobs  # Only now: a misspelt flag need not wait for jax.
 
-  absl_logging.set_verbosity(absl_logging.WARNING)
-  logging.getLogger('fmx').setLevel(logging.INFO)
+  talk()
   try:
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
     config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
@@ -50,6 +49,16 @@ def main(arguments: list[str]) -> int | str:
       raise
     return f'error: {error}'
   return 0
+
+
+def talk() -> None:
+  """Lets fmx say what it does, and the libraries only what is wrong."""
+  absl_logging.set_verbosity(absl_logging.WARNING)
+  logger, handler = logging.getLogger('fmx'), logging.StreamHandler()
+  handler.setFormatter(logging.Formatter('%(message)s'))
+  logger.addHandler(handler)
+  logger.setLevel(logging.INFO)
+  logger.propagate = False
 
 
 def parse(arguments: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Videos of drawn faces with exact landmarks, in the layout of 300VW, for those who have no data.
 
-A parametric 3-D head turns, looks, blinks, talks and smiles before a backdrop; `Difficulty` says what goes wrong. All is
-drawn by numpy and OpenCV from a seed: the same arguments give the same frames, and a video does not depend on how
-many others are made.
+A parametric 3-D head turns, looks, blinks, talks and smiles before a backdrop; `Difficulty` says
+what goes wrong. All is drawn by numpy and OpenCV from a seed: the same arguments give the same
+frames, and a video does not depend on how many others are made.
 """
 
 import concurrent.futures
@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fmx.data.backdrop import Backdrop
-from fmx.data.disturbances import Difficulty, Disturbances
-from fmx.data.motion import Motion
-from fmx.data.painter import Painter
+from fmx.data.drawing.backdrop import Backdrop
+from fmx.data.drawing.disturbances import Difficulty, Disturbances
+from fmx.data.drawing.motion import Motion
+from fmx.data.drawing.painter import Painter
 from tfds_300vw.annotations import write_pts
 from tfds_300vw.video_writer import VideoWriter
 
@@ -54,7 +54,8 @@ def draw_video(
     difficulty: What disturbs the picture; None for the default. Landmarks do not depend on it.
 
   Yields:
-    Each frame, uint8 [H, W, 3] RGB, and its landmarks, float64 [68, 2] (0-based pixels, x then y), exact also where
+    Each frame, uint8 [H, W, 3] RGB, and its landmarks, float64 [68, 2] (0-based pixels, x then y),
+    exact also where
     something hides them.
 
   Raises:
@@ -78,7 +79,8 @@ def write_dataset(
 ) -> list[pathlib.Path]:
   """Draws videos in 300VW's layout: `001/vid.avi` with `001/annot/000001.pts` and so on.
 
-  A video appears under its name only when it is complete. Complete videos of the same settings are kept, so that an
+  A video appears under its name only when it is complete. Complete videos of the same settings are
+  kept, so that an
   interrupted call can be repeated.
 
   Args:
@@ -102,9 +104,13 @@ def write_dataset(
   if num_videos < 1 or workers < 1:
     raise ValueError(f'num_videos is {num_videos} and workers {workers}; both must be at least 1.')
   settings = {
-    'version': _VERSION, 'seed': seed, 'num_frames': num_frames, 'size': size,
-    'frame_rate': frame_rate, 'difficulty': dataclasses.asdict(difficulty or Difficulty()),
-  }  # fmt: skip
+    'version': _VERSION,
+    'seed': seed,
+    'num_frames': num_frames,
+    'size': size,
+    'frame_rate': frame_rate,
+    'difficulty': dataclasses.asdict(difficulty or Difficulty()),
+  }
   settings = json.loads(json.dumps(settings))  # Tuples become lists, as they will be read back.
   root = pathlib.Path(directory)
   folders = [root / f'{index + 1:03d}' for index in range(num_videos)]
@@ -187,9 +193,13 @@ def _write(job: tuple[pathlib.Path, int, dict]) -> None:
   options = settings['difficulty']
   options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
   frames = draw_video(
-    settings['seed'], index, settings['num_frames'], settings['size'],
-    frame_rate=settings['frame_rate'], difficulty=Difficulty(**options),
-  )  # fmt: skip
+    settings['seed'],
+    index,
+    settings['num_frames'],
+    settings['size'],
+    frame_rate=settings['frame_rate'],
+    difficulty=Difficulty(**options),
+  )
   with VideoWriter(part / 'vid.avi', settings['frame_rate'], preset='veryfast') as writer:
     for number, (frame, landmarks) in enumerate(frames, start=1):
       writer.write(frame)

@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
 from fmx.models.fcn import HEADS, TOP_STRIDE, Segmenter
 from fmx.models.pretrained import Transfer
 
-DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+DTYPES = {
+  'auto': lambda: jnp.bfloat16 if jax.default_backend() == 'gpu' else jnp.float32,
+  'bfloat16': lambda: jnp.bfloat16,
+  'float32': lambda: jnp.float32,
+}
 
 
 def build(
@@ -18,7 +23,8 @@ def build(
 
   Args:
     config: With the attributes width, blocks, head ('coarse' or 'fine'), head_features,
-      kernel_size, peepholes and dtype ('float32' or 'bfloat16'); see `fcn.Segmenter`.
+      kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto': bfloat16 on GPUs); see
+      `fcn.Segmenter`.
     num_classes: K, background included.
     temporal: True for the ConvLSTM-FCN, False for the FCN.
     image_size: Height and width of the frames, in pixels.
@@ -54,7 +60,7 @@ def build(
     head_features=config.head_features,
     kernel_size=tuple(config.kernel_size),
     peepholes=config.peepholes,
-    dtype=DTYPES[config.dtype],
+    dtype=DTYPES[config.dtype](),
     axis_name=axis_name,
   )
 

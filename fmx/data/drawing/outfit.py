@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from fmx.data import canvas
-from fmx.data import head as head_lib
+from fmx.data.drawing import canvas
+from fmx.data.drawing import head as head_lib
 
 _TILE = 512  # Pixels of a repeating texture.
 _FRONT = np.array([0, 0, 1.0])
@@ -65,7 +65,12 @@ class Outfit:
     outline = view.project(rim)[:, :2]
     center = outline.mean(0)
     scale = view.moment.scale
-    for size, drop, shade in ((1, 0, 0.88), (0.8, 0.004, 0.74), ((0.52, 0.62), -0.01, 0.84), ((0.3, 0.33), 0.035, 0.6)):  # fmt: skip
+    for size, drop, shade in (
+      (1, 0, 0.88),
+      (0.8, 0.004, 0.74),
+      ((0.52, 0.62), -0.01, 0.84),
+      ((0.3, 0.33), 0.035, 0.6),
+    ):
       ring = center + (outline - center) * size + [0, drop * scale]
       canvas.fill(image, ring, base * shade)
     if self._look.earrings:
@@ -77,10 +82,18 @@ class Outfit:
     """The hair behind head and neck."""
     low = self._hair_length
     wide = 0.74 + 0.05 * (self._look.hair_style == 'long')
-    side = np.array([
-      (0.0, -0.98), (0.4, -0.93), (0.64, -0.6), (wide, -0.1), (wide + 0.02, 0.4),
-      (wide - 0.02, low * 0.8), (0.6, low), (0.25, low + 0.05),
-    ])  # fmt: skip
+    side = np.array(
+      [
+        (0.0, -0.98),
+        (0.4, -0.93),
+        (0.64, -0.6),
+        (wide, -0.1),
+        (wide + 0.02, 0.4),
+        (wide - 0.02, low * 0.8),
+        (0.6, low),
+        (0.25, low + 0.05),
+      ]
+    )
     outline = np.concatenate([side, side[::-1] * [-1, 1]])
     points = np.column_stack([outline, np.full(len(outline), -0.25)])
     shape = canvas.polygon_mask(image, canvas.rounded(view.project(points)[:, :2]))
@@ -94,13 +107,16 @@ class Outfit:
     jitter = rng.uniform(-1, 1, (34, 4))
     low = min(self._hair_length, 1.5) + 0.06 * jitter[:, 3]
     zero = 0 * low
-    knots = np.stack([
-      np.stack([0.36 + 0.1 * jitter[:, 0], -0.72 + zero, 0.34 - 0.1 * jitter[:, 0]], 1),
-      np.stack([0.6 + 0.035 * jitter[:, 0], -0.3 + zero, 0.26 - 0.05 * jitter[:, 0]], 1),
-      np.stack([0.665 + 0.06 * jitter[:, 1], 0.3 + zero, 0.18 + zero], 1),
-      np.stack([0.67 + 0.1 * jitter[:, 2], 0.65 * low, 0.12 + zero], 1),
-      np.stack([0.64 + 0.1 * jitter[:, 2], low, 0.08 + zero], 1),
-    ], 1)  # fmt: skip
+    knots = np.stack(
+      [
+        np.stack([0.36 + 0.1 * jitter[:, 0], -0.72 + zero, 0.34 - 0.1 * jitter[:, 0]], 1),
+        np.stack([0.6 + 0.035 * jitter[:, 0], -0.3 + zero, 0.26 - 0.05 * jitter[:, 0]], 1),
+        np.stack([0.665 + 0.06 * jitter[:, 1], 0.3 + zero, 0.18 + zero], 1),
+        np.stack([0.67 + 0.1 * jitter[:, 2], 0.65 * low, 0.12 + zero], 1),
+        np.stack([0.64 + 0.1 * jitter[:, 2], low, 0.08 + zero], 1),
+      ],
+      1,
+    )
     knots[..., 0] *= side * self._width
     t = np.linspace(0, 1, 5)
     fine = np.linspace(0, 1, 14)
@@ -127,10 +143,18 @@ class Outfit:
   def _draw_clothes(self, image, view, light) -> None:
     """Shoulders and a neckline, which turn with the body."""
     neck, moment = self._neckline, view.moment
-    side = np.array([
-      (0.0, neck + 0.2), (0.18, neck + 0.14), (0.34, neck - 0.02), (0.43, neck - 0.16),
-      (0.75, neck), (1.25, neck + 0.2), (1.55, neck + 0.6), (1.7, 3.4),
-    ])  # fmt: skip
+    side = np.array(
+      [
+        (0.0, neck + 0.2),
+        (0.18, neck + 0.14),
+        (0.34, neck - 0.02),
+        (0.43, neck - 0.16),
+        (0.75, neck),
+        (1.25, neck + 0.2),
+        (1.55, neck + 0.6),
+        (1.7, 3.4),
+      ]
+    )
     outline = np.concatenate([side[::-1] * [-1, 1], side])
     points = np.column_stack([outline, 0.15 - 0.2 * np.abs(outline[:, 0])]) - head_lib.PIVOT
     points = head_lib.to_image(points @ view.body.T, moment.scale, moment.origin)
@@ -231,6 +255,9 @@ def _cloth_tile(color: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   pattern = np.broadcast_to((0 * v, v, u, u ^ v)[kind], (_TILE, _TILE)).astype(np.float32)
   other = color + (rng.uniform(20, 220, 3) - color) * rng.uniform(0.3, 0.9)
   shade = 1 + 0.12 * folds + 0.03 * weave
-  return cv2.merge([
-    ((c + (o - c) * pattern) * shade).astype(np.float32) for c, o in zip(color, other, strict=True)
-  ])  # fmt: skip
+  return cv2.merge(
+    [
+      ((c + (o - c) * pattern) * shade).astype(np.float32)
+      for c, o in zip(color, other, strict=True)
+    ]
+  )

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from fmx.data import canvas
-from fmx.data import head as head_lib
+from fmx.data.drawing import canvas
+from fmx.data.drawing import head as head_lib
 
 _EYEBALL = 0.118  # Radius, head units.
 _IRIS = 0.058
@@ -92,7 +92,9 @@ def draw_mouth(image, painter, view, surface, lit) -> None:
   hole, flesh = patch.mask([inner]), patch.mask([outer, inner])
   patch.put(image, _lips(painter, flesh, light, scale), patch.mask([outer]), visible)
   seam = canvas.lines(patch.zoomed, [inner], 150, 0.01 * scale, closed=True)
-  patch.put(image, painter.look.lips * 0.3 * mean_light, cv2.min(seam, patch.mask([outer])), visible)  # fmt: skip
+  patch.put(
+    image, painter.look.lips * 0.3 * mean_light, cv2.min(seam, patch.mask([outer])), visible
+  )
   gap = np.linalg.norm(view.landmarks[66] - view.landmarks[62]) / view.moment.scale
   if gap > 0.02:
     mean_light = mean_light * np.clip(gap / 0.08, 0.4, 1)  # Lips shade a narrow opening.

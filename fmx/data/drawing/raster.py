@@ -1,7 +1,7 @@
 """Draws a bent grid as a textured, lit surface, fast enough for video in numpy.
 
-Each grid cell is split into a few samples; a sample falls on one pixel of a coarse buffer, the nearest to the camera
-stays. The buffer then says for each image pixel where on the grid it looks.
+Each grid cell is split into a few samples; a sample falls on one pixel of a coarse buffer, the
+nearest to the camera stays. The buffer then says for each image pixel where on the grid it looks.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Surface:
   grid_size: tuple[int, int]
 
   def look_up(self, texture: np.ndarray) -> np.ndarray:
-    """Reads a texture that covers the grid, of any size [rows, columns(, C)], for each pixel: [h, w(, C)]."""
+    """Reads a texture of any size over the grid, [r, c(, C)], for each pixel: [h, w(, C)]."""
     x = np.float32(texture.shape[1] / self.grid_size[1])
     y = np.float32(texture.shape[0] / self.grid_size[0])
     place = self.place if x == y == 1 else self.place * x + (x - 1) / 2
@@ -77,12 +77,14 @@ def rasterize(
   v, u = (part.astype(np.float32) for part in np.divmod(index, np.int32(dense.shape[1])))
   depth = planes[2].reshape(-1)[index]  # Index -1 reads some sample; its weight is 0.
   shift = np.float32(0.5 / split - 0.5)
-  layers = cv2.merge([
-    (u * np.float32(1 / split) + (shift + columns.start)) * valid,
-    (v * np.float32(1 / split) + (shift + rows.start)) * valid,
-    depth * valid,
-    valid,
-  ])  # fmt: skip
+  layers = cv2.merge(
+    [
+      (u * np.float32(1 / split) + (shift + columns.start)) * valid,
+      (v * np.float32(1 / split) + (shift + rows.start)) * valid,
+      depth * valid,
+      valid,
+    ]
+  )
   return _to_image(layers, low, high, coarse, grid.shape[:2])
 
 
@@ -100,7 +102,9 @@ def _nearest(planes, low, coarse, size) -> np.ndarray:
   row = ((y - np.float32(low[1])) * scale + np.float32(0.5)).astype(np.int32)
   inside = (facing > -0.02) & (column.view(np.uint32) < size[0]) & (row.view(np.uint32) < size[1])
   far, near = float(z.min()), float(z.max())
-  step = ((z - np.float32(far)) * np.float32((_DEPTH_STEPS - 2) / max(near - far, 1e-6))).astype(np.int32)  # fmt: skip
+  step = ((z - np.float32(far)) * np.float32((_DEPTH_STEPS - 2) / max(near - far, 1e-6))).astype(
+    np.int32
+  )
   key = ((step + 1) << _INDEX_BITS).reshape(-1)
   key |= np.arange(key.size, dtype=np.int32)
   keep = np.flatnonzero(inside)
@@ -124,7 +128,9 @@ def _to_image(layers, low, high, coarse, grid_size) -> Surface:
   u, v, depth, weight = cv2.split(
     cv2.warpAffine(layers, scale, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
   )
-  cover = cv2.warpAffine(cover, scale, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+  cover = cv2.warpAffine(
+    cover, scale, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+  )
   weight = 1 / np.maximum(weight, np.float32(1e-3))
   alpha = np.clip(cover * np.float32(2.5) - np.float32(0.75), 0, 1)
   depth = np.where(cover > 0.3, depth * weight, np.float32(-20))

@@ -5,10 +5,11 @@ import dataclasses
 import cv2
 import numpy as np
 
-from fmx.data import canvas, raster, skin
-from fmx.data import head as head_lib
-from fmx.data.features import draw_eye, draw_mouth
-from fmx.data.outfit import Outfit
+from fmx.data.drawing import anatomy, canvas, raster, skin
+from fmx.data.drawing import head as head_lib
+from fmx.data.drawing.features import draw_eye, draw_mouth
+from fmx.data.drawing.look import Look
+from fmx.data.drawing.outfit import Outfit
 from tfds_300vw import face_mask
 
 _SAMPLES_TO_A_PIXEL = 1.2
@@ -44,7 +45,7 @@ class Moment:
   """Where a person is and what they do in one frame.
 
   Attributes:
-    expression: Strength of each of `head.EXPRESSIONS`.
+    expression: Strength of each of `expressions.EXPRESSIONS`.
     lids: Openness of the image's left and right eye.
     gaze: Degrees to the right and down, relative to the head.
     angles: Yaw, pitch and roll of the head, degrees.
@@ -97,8 +98,8 @@ class Painter:
   """Draws one person in any moment."""
 
   def __init__(self, rng: np.random.Generator):
-    self.head = head_lib.Head(head_lib.Shape.sample(rng))
-    self.look = skin.Look.sample(rng)
+    self.head = head_lib.Head(anatomy.Shape.sample(rng))
+    self.look = Look.sample(rng)
     cover = skin.paint(self.head, self.look, rng)
     self._color = cover.color.astype(np.uint8)
     self._gloss = cover.gloss
@@ -106,7 +107,7 @@ class Painter:
     outward /= np.linalg.norm(outward, axis=2, keepdims=True)
     self._growth = (outward * cover.thickness[..., None]).astype(np.float32) - head_lib.PIVOT
     # The neck follows the head above and the body below.
-    rows = np.arange(head_lib.NUM_ROWS) - head_lib.NUM_JAW_ROW
+    rows = np.arange(anatomy.NUM_ROWS) - anatomy.JAW_ROW
     self._turning = (1 - np.clip((rows - 1) / 14, 0, 0.9)).astype(np.float32)[:, None, None]
     self._outfit = Outfit(self.head, self.look, rng)
 
@@ -133,7 +134,7 @@ class Painter:
     turn, body = head_lib.rotation(*moment.angles), head_lib.rotation(*moment.body_angles)
     arms = vertices + self._growth
     turned = arms @ turn.T
-    below = head_lib.NUM_JAW_ROW
+    below = anatomy.JAW_ROW
     turned[below:] *= self._turning[below:]
     turned[below:] += (arms[below:] @ body.T) * (1 - self._turning[below:])
     grid = head_lib.to_image(turned, moment.scale, moment.origin)
@@ -149,9 +150,12 @@ class Painter:
     coarse = max(scale / _BUFFER_SCALE, 1.0)
     samples = _SAMPLES_TO_A_PIXEL * scale / coarse / _CELLS_PER_UNIT
     surface = raster.rasterize(
-      view.grid, normals[..., 2], *image.shape[:2], split=int(np.clip(np.ceil(samples), 1, 3)),
+      view.grid,
+      normals[..., 2],
+      *image.shape[:2],
+      split=int(np.clip(np.ceil(samples), 1, 3)),
       coarse=coarse,
-    )  # fmt: skip
+    )
     if surface is None:
       return
     lit = surface.look_up(light.on(normals))

@@ -35,7 +35,9 @@ class Occlusion:
     color, alpha = kind(rng, skin, hair)
     self._sprite = np.dstack([color * alpha[..., None], alpha]).astype(np.float32)
     # What it covers: eyes, mouth, or a half of the face.
-    targets = np.array([[-0.25, 0.0], [0.25, 0.0], [0, 0.0], [0, 0.6], [0.15, 0.62], [-0.3, 0.3], [0.3, 0.3]])  # fmt: skip
+    targets = np.array(
+      [[-0.25, 0.0], [0.25, 0.0], [0, 0.0], [0, 0.6], [0.15, 0.62], [-0.3, 0.3], [0.3, 0.3]]
+    )
     self._target = targets[rng.integers(len(targets))] + rng.normal(0, 0.06, 2)
     side = rng.choice([-1, 1])
     angle = rng.uniform(-0.5, 1.2)
@@ -86,7 +88,9 @@ def _paste(image, sprite, matrix, light) -> None:
 def _solid(mask: np.ndarray, roundness: float) -> np.ndarray:
   """Brightness of a rounded body with this outline: [h, w], about 1."""
   distance = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 3)
-  height = np.sqrt(np.minimum(distance, roundness) * (2 * roundness - np.minimum(distance, roundness)))  # fmt: skip
+  height = np.sqrt(
+    np.minimum(distance, roundness) * (2 * roundness - np.minimum(distance, roundness))
+  )
   height = cv2.GaussianBlur(height, (0, 0), 2.5)
   dx, dy = cv2.Sobel(height, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(height, cv2.CV_32F, 0, 1) / 8
   return np.clip((0.45 * dx + 0.65 * dy + 1.0) / np.sqrt(1 + dx**2 + dy**2), 0.3, 1.5)

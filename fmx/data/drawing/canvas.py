@@ -1,4 +1,4 @@
-"""Drawing with sub-pixel precision: OpenCV's shapes, opacity, and patches that are drawn enlarged."""
+"""Drawing with sub-pixel precision: shapes, opacity, and patches that are drawn enlarged."""
 
 from collections.abc import Sequence
 
@@ -105,7 +105,7 @@ class Patch:
     high = np.ceil(polygon.max(0) + margin * scale + 2).astype(int)
     self.low, self.high = np.clip(low, 0, size), np.clip(high, 0, size)
     self.empty = bool((self.high - self.low < 2).any())
-    self.factor = int(np.clip(round(330 / scale), 2, 6))
+    self.factor = int(np.clip(round(250 / scale), 2, 6))
     self.size = tuple((self.high - self.low).tolist())
     self.zoomed = self.size[1] * self.factor, self.size[0] * self.factor
 

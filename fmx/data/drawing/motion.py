@@ -1,9 +1,9 @@
-"""How a drawn person moves in front of a camera: pose, gaze, blinks, speech, light, as functions of time."""
+"""How a drawn person moves before a camera: pose, gaze, blinks, speech, light."""
 
 import numpy as np
 
-from fmx.data import head as head_lib
-from fmx.data.painter import Light, Moment
+from fmx.data.drawing import head as head_lib
+from fmx.data.drawing.painter import Light, Moment
 
 _FACE_HEIGHT = 1.2  # Brows to chin, head units.
 _MAX_YAW, _MAX_PITCH, _MAX_ROLL = 48.0, 20.0, 22.0  # Degrees.
@@ -15,7 +15,8 @@ class Motion:
   Attributes:
     moments: One for each frame.
     lights: One for each frame.
-    camera: [T, 3]: how far the camera has moved right and down (share of the height), and its roll (degrees).
+    camera: [T, 3]: how far the camera has moved right and down (share of the height), and its roll
+      (degrees).
   """
 
   def __init__(
@@ -40,7 +41,7 @@ class Motion:
     self.lights = self._lights()
 
   def wave(self, low: float, high: float, amplitude: float) -> np.ndarray:
-    """Smooth random motion: sines between two frequencies (Hz); [T], standard deviation `amplitude`."""
+    """Smooth random motion [T]: sines between two frequencies (Hz), of deviation `amplitude`."""
     frequency = np.exp(self._rng.uniform(np.log(low), np.log(high), 5))
     phase = self._rng.uniform(0, 2 * np.pi, 5)
     strength = frequency**-0.6
@@ -96,9 +97,18 @@ class Motion:
     jaw = np.clip(jaw + 0.06 * smile * rng.uniform(0, 2.5), 0, 1)
     pucker = pucker * (1 - smile) * (1 - jaw)
     return np.stack(
-      [jaw, smile + crooked, smile - crooked, pucker, raised + uneven, raised - uneven, frown, upper_lip],
+      [
+        jaw,
+        smile + crooked,
+        smile - crooked,
+        pucker,
+        raised + uneven,
+        raised - uneven,
+        frown,
+        upper_lip,
+      ],
       axis=1,
-    )  # fmt: skip
+    )
 
   def _raised_brows(self) -> np.ndarray:
     raised = self.wave(0.05, 0.5, 0.12)
@@ -107,7 +117,7 @@ class Motion:
     return np.clip(raised, -0.3, 1.1)
 
   def _blinks(self) -> np.ndarray:
-    """Openness of both eyes, [T, 2]: blinks close them within three frames and open them slower."""
+    """Openness of both eyes, [T, 2]: blinks close them fast and open them slower."""
     rng, time = self._rng, self._time
     rest = rng.uniform(0.82, 1.06) + self.wave(0.05, 0.4, 0.04)
     lids = np.stack([rest, rest], axis=1)
@@ -146,7 +156,7 @@ class Motion:
     return camera
 
   def _place(self, angles, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scale [T] (pixels per head unit) and origin [T, 2] (pixels), so that the face stays in view."""
+    """Pixels per head unit [T] and origin [T, 2] (pixels), so that the face stays in view."""
     rng = self._rng
     share = rng.uniform(0.36, 0.66)
     scale = share * min(height, 1.15 * width) / _FACE_HEIGHT
@@ -156,10 +166,12 @@ class Motion:
     drift = np.stack([self.wave(0.05, 0.35, 0.16), self.wave(0.05, 0.35, 0.12)], axis=1)
     drift = np.clip(rng.normal(0, [0.22, 0.14]) + drift, -0.6, 0.6) * room
     face = np.array([0, 0.36, 0.5], np.float32)[None]
-    shown = np.stack([
-      head_lib.project(face, head_lib.rotation(*a), s, np.zeros(2))[0, :2]
-      for a, s in zip(angles, scale, strict=True)
-    ])  # fmt: skip
+    shown = np.stack(
+      [
+        head_lib.project(face, head_lib.rotation(*a), s, np.zeros(2))[0, :2]
+        for a, s in zip(angles, scale, strict=True)
+      ]
+    )
     # Most of what a turn of the head moves is held by the frame, the rest is seen.
     origin = np.array([width, height]) * [0.5, 0.51] + drift - 0.75 * shown
     return scale, origin - self.camera[:, :2] * height

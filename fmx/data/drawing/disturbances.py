@@ -1,11 +1,11 @@
-"""What makes video hard: things that pass before the face, and cameras that fail for a few frames."""
+"""What makes video hard: things that hide the face, and cameras that fail for a few frames."""
 
 import dataclasses
 
 import cv2
 import numpy as np
 
-from fmx.data import occluders
+from fmx.data.drawing import occluders
 
 _SLACK = 96  # Pixels by which the noise's tile exceeds the frame.
 
@@ -14,7 +14,8 @@ _SLACK = 96  # Pixels by which the noise's tile exceeds the frame.
 class Difficulty:
   """How often and how strongly video is disturbed. Rates are events per second of video.
 
-  Landmarks never depend on it. Brief events last `event_frames`, so that the frames around them tell what they hide.
+  Landmarks never depend on it. Brief events last `event_frames`, so that the frames around them
+  tell what they hide.
 
   Attributes:
     occlusions: Rate of brief occlusions of a part of the face.
@@ -66,9 +67,16 @@ class Difficulty:
   def none(cls) -> 'Difficulty':
     """Undisturbed video."""
     return cls(
-      occlusions=0, long_occlusions=0, motion_blurs=0, defocusings=0, darkenings=0, flashes=0,
-      dropouts=0, noise=0, poor_video=0,
-    )  # fmt: skip
+      occlusions=0,
+      long_occlusions=0,
+      motion_blurs=0,
+      defocusings=0,
+      darkenings=0,
+      flashes=0,
+      dropouts=0,
+      noise=0,
+      poor_video=0,
+    )
 
 
 class Disturbances:
@@ -132,7 +140,9 @@ class Disturbances:
     """Gives what a bad camera makes of frame `t`: uint8 [H, W, 3]."""
     d, height = self._difficulty, image.shape[0]
     if self._motion_blur[t] > 0:
-      image = _streak(image, self._motion_blur[t] * d.motion_blur_length * height, self._blur_angle[t])  # fmt: skip
+      image = _streak(
+        image, self._motion_blur[t] * d.motion_blur_length * height, self._blur_angle[t]
+      )
     sigma = self._defocus[t] * d.defocus_radius * height
     if sigma > 0.2:
       image = cv2.GaussianBlur(image, (0, 0), sigma)
@@ -175,12 +185,14 @@ class Disturbances:
     """Strength of one kind of event in each frame, [T] in [0, 1]."""
     strength = np.zeros(self._num_frames)
     for start, length in self._events(rate, self._difficulty.event_frames):
-      strength[start : start + length] = self._rng.uniform(0.45, 1, len(strength[start : start + length]))  # fmt: skip
+      strength[start : start + length] = self._rng.uniform(
+        0.45, 1, len(strength[start : start + length])
+      )
     return strength
 
 
 def _grain(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-  """Noise of unit strength, brightness more than colour: float32 [height + _SLACK, width + _SLACK, 3]."""
+  """Noise of unit strength, a frame and `_SLACK` more pixels each way: float32 [h, w, 3]."""
   size = height + _SLACK, width + _SLACK
   grain = 0.4 * rng.standard_normal((*size, 3), dtype=np.float32)
   grain += rng.standard_normal((*size, 1), dtype=np.float32)
