@@ -1,9 +1,15 @@
-"""Four virtual CPU devices and quick compilation, set before jax is imported anywhere."""
+"""Four virtual CPU devices and quick compilation, before jax is imported anywhere; hypothesis."""
 
 import os
+
+from hypothesis import settings
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
 )
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+
+# Machines that run tests are noisy: an example may take long without being wrong.
+settings.register_profile('fmx', deadline=None)
+settings.load_profile('fmx')

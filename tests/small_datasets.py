@@ -1,5 +1,8 @@
 """Small datasets in both layouts, made of a face whose 68 landmarks are known."""
 
+import pathlib
+import time
+
 import numpy as np
 from PIL import Image
 
@@ -90,3 +93,13 @@ def write_released(root, mode='L', videos=None, sizes=((90, 80), (100, 96), (84,
           f'/images_orig/{video_id}_{number:06d}.jpg /labels_orig/{video_id}_{number:06d}.png'
         )
     (root / f'data_splits/split_1/{split}_per10.txt').write_text('\n'.join(lines) + '\n')
+
+
+class SleepingVideo:
+  """A video that takes an hour, for tests of what happens meanwhile."""
+
+  video_id, path = '001', pathlib.Path('nowhere')
+
+  def examples(self):
+    time.sleep(3600)
+    yield from ()

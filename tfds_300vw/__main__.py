@@ -120,6 +120,8 @@ def build(flags: argparse.Namespace) -> None:
   print(summary(builder))
   for video in left_out or ():
     print(f'left out {video.video_id}: {video.reason}')
+  for folder in pathlib.Path(builder.data_dir).parent.glob('incomplete.*'):
+    print(f'{folder} is from an interrupted build; delete it unless one is under way.')
 
 
 def named_config(flags: argparse.Namespace) -> MaskConfig:

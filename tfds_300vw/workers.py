@@ -6,8 +6,11 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import multiprocessing
+import os
 import pathlib
 import pickle
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -97,6 +100,25 @@ def spool_clips(video: Video, folder: pathlib.Path) -> list[pathlib.Path] | Exce
   return paths
 
 
+def end_with(process_id: int) -> None:
+  """Makes this worker end when the process that asked for it is gone, killed for instance."""
+
+  def watch() -> None:
+    while _exists(process_id):
+      time.sleep(1)
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
+def _exists(process_id: int) -> bool:
+  try:
+    os.kill(process_id, 0)
+  except ProcessLookupError:
+    return False
+  return True
+
+
 @contextlib.contextmanager
 def _results(
   videos: Sequence[Video], spools: Sequence[pathlib.Path], num_workers: int
@@ -109,7 +131,9 @@ def _results(
     return
   context = multiprocessing.get_context('forkserver')  # Safe beside threads; imports only once.
   context.set_forkserver_preload(['tfds_300vw'])
-  executor = concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context)
+  executor = concurrent.futures.ProcessPoolExecutor(
+    num_workers, mp_context=context, initializer=end_with, initargs=(os.getpid(),)
+  )
   try:
     yield executor.map(spool_clips, videos, spools)
   except concurrent.futures.process.BrokenProcessPool as error:

@@ -5,6 +5,7 @@ what goes wrong. All is drawn by numpy and OpenCV from a seed: the same argument
 frames, and a video does not depend on how many others are made.
 """
 
+import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -30,8 +31,6 @@ __all__ = ['Difficulty', 'draw_video', 'write_dataset']
 _VERSION = 1  # Of the drawing: another one draws other pictures from the same seed.
 _SETTINGS = 'drawn.json'
 _UNFINISHED = '.unfinished'
-# Order of the independent random streams of a video.
-_PERSON, _BACKDROP, _MOTION, _SIZE, _DISTURBANCES = range(5)
 
 
 def draw_video(
@@ -55,8 +54,7 @@ def draw_video(
 
   Yields:
     Each frame, uint8 [H, W, 3] RGB, and its landmarks, float64 [68, 2] (0-based pixels, x then y),
-    exact also where
-    something hides them.
+    exact also where something hides them.
 
   Raises:
     ValueError: a number is out of range.
@@ -124,6 +122,7 @@ def write_dataset(
 
 
 def _draw(seed, video_index, num_frames, size, frame_rate, difficulty):
+  # A stream of its own for each part: what disturbs the picture moves no landmark.
   person, backdrop, motion, shape, disturbances = (
     np.random.default_rng([seed, video_index, stream]) for stream in range(5)
   )
@@ -200,9 +199,29 @@ def _write(job: tuple[pathlib.Path, int, dict]) -> None:
     frame_rate=settings['frame_rate'],
     difficulty=Difficulty(**options),
   )
-  with VideoWriter(part / 'vid.avi', settings['frame_rate'], preset='veryfast') as writer:
+  with VideoWriter(part / 'vid.avi', settings['frame_rate'], preset='superfast') as writer:
     for number, (frame, landmarks) in enumerate(frames, start=1):
       writer.write(frame)
       write_pts(part / 'annot' / f'{number:06d}.pts', landmarks)
   (part / _SETTINGS).write_text(json.dumps(settings))
   os.replace(part, folder)
+
+
+def main() -> None:
+  """Draws videos from the command line."""
+  parser = argparse.ArgumentParser(description='Draws face videos in the layout of 300VW.')
+  parser.add_argument('directory', help='where to write; made if it does not exist')
+  parser.add_argument('--num_videos', type=int, default=12)
+  parser.add_argument('--num_frames', type=int, default=90, help='of each video')
+  parser.add_argument('--size', type=int, default=256, help='pixels, roughly')
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, help='processes')
+  options = vars(parser.parse_args())
+  try:
+    write_dataset(options.pop('directory'), **options)
+  except ValueError as error:
+    parser.error(str(error))
+
+
+if __name__ == '__main__':
+  main()

@@ -97,7 +97,7 @@ def draw_mouth(image, painter, view, surface, lit) -> None:
   )
   gap = np.linalg.norm(view.landmarks[66] - view.landmarks[62]) / view.moment.scale
   if gap > 0.02:
-    mean_light = mean_light * np.clip(gap / 0.08, 0.4, 1)  # Lips shade a narrow opening.
+    mean_light = mean_light * np.clip(gap / 0.08, 0.6, 1)  # Lips shade a narrow opening.
     patch.put(image, _inside(patch, painter, view, mean_light), hole, visible)
   else:
     patch.put(image, np.array([60, 24, 24]) * mean_light, hole, visible)

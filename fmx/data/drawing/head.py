@@ -162,11 +162,10 @@ def _contour_paths(
   degrees = start[:, None] - (np.sign(start) * reach)[:, None] * np.linspace(0, 1, 48)
   columns = np.interp(degrees, azimuth, np.arange(len(azimuth)))
   heights = vertices[: anatomy.JAW_ROW + 1, :, 1]
+  # [columns, 17]: the row of each column that is as high as each landmark.
+  level = np.stack([np.interp(landmarks[:17, 1], h, np.arange(len(h))) for h in heights.T])
   rows = np.stack(
-    [
-      np.interp(c, np.arange(len(azimuth)), [np.interp(y, h, np.arange(len(h))) for h in heights.T])
-      for y, c in zip(landmarks[:17, 1], columns, strict=True)
-    ]
+    [np.interp(c, np.arange(len(azimuth)), r) for c, r in zip(columns, level.T, strict=True)]
   )
   angle = np.radians([180, 180, 178, 172, 160, 145, 125, 105, 90])
   outward = np.stack([np.cos(angle), np.sin(angle)], 1)

@@ -81,8 +81,10 @@ def _paste(image, sprite, matrix, light) -> None:
   size = tuple(int(v) for v in high - low)
   layer = cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR)
   under = image[low[1] : high[1], low[0] : high[0]]
-  mixed = under * (1 - layer[..., 3:]) + layer[..., :3] * light.astype(np.float32)
-  under[:] = np.clip(mixed, 0, 255).astype(np.uint8)
+  *color, alpha = cv2.split(layer)
+  color = cv2.merge([plane * np.float32(v) for plane, v in zip(color, light, strict=True)])
+  shown = cv2.multiply(np.ascontiguousarray(under), cv2.merge([1 - alpha] * 3), dtype=cv2.CV_32F)
+  under[:] = cv2.convertScaleAbs(cv2.add(shown, color))
 
 
 def _solid(mask: np.ndarray, roundness: float) -> np.ndarray:

@@ -104,7 +104,7 @@ class Outfit:
 
   def _grow_locks(self, side: int, rng) -> tuple[np.ndarray, np.ndarray]:
     """Strands that fall beside the face: [L, points, 3] in head coordinates, brightness [L]."""
-    jitter = rng.uniform(-1, 1, (34, 4))
+    jitter = rng.uniform(-1, 1, (26, 4))
     low = min(self._hair_length, 1.5) + 0.06 * jitter[:, 3]
     zero = 0 * low
     knots = np.stack(
@@ -119,10 +119,10 @@ class Outfit:
     )
     knots[..., 0] *= side * self._width
     t = np.linspace(0, 1, 5)
-    fine = np.linspace(0, 1, 14)
+    fine = np.linspace(0, 1, 10)
     basis = np.stack([np.polyval(np.polyfit(t, e, 4), fine) for e in np.eye(5)], 1)
     order = np.argsort(-np.abs(jitter[:, 1]))  # The outer ones first.
-    return np.einsum('pk,lkc->lpc', basis, knots)[order], rng.choice(_STRAND_TONES, 34)
+    return np.einsum('pk,lkc->lpc', basis, knots)[order], rng.choice(_STRAND_TONES, 26)
 
   def _draw_locks(self, image, view, light, *, behind: bool) -> None:
     tone = light.on(_FRONT)
@@ -133,7 +133,7 @@ class Outfit:
       paths = canvas.fixed(view.project(paths)[..., :2])
       thick = max(int(0.07 * scale), 1)
       dark = canvas.scalar(self._look.hair * tone * 0.6)
-      cv2.polylines(image, list(paths[::3, 4:]), False, dark, thick, cv2.LINE_AA, canvas.SHIFT)
+      cv2.polylines(image, list(paths[::3, 3:]), False, dark, thick, cv2.LINE_AA, canvas.SHIFT)
       thin = max(int(0.022 * scale), 1)
       for strength in np.unique(brightness):
         color = canvas.scalar((self._look.hair + 4) * tone * strength)

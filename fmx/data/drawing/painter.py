@@ -37,7 +37,7 @@ class Light:
     lambert = np.maximum((normals @ self.direction.astype(np.float32) + 0.12) / 1.12, 0)
     sky = (0.85 - 0.15 * normals[..., 1]) * (0.8 + 0.2 * normals[..., 2])
     key, ambient = self.key.astype(np.float32), self.ambient.astype(np.float32)
-    return np.stack([lambert * k + sky * a for k, a in zip(key, ambient, strict=True)], axis=-1)
+    return (lambert[..., None] * key + sky[..., None] * ambient).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from fmx.data.drawing import anatomy, canvas
 from fmx.data.drawing.head import Head
 from fmx.data.drawing.look import Look
 
-DETAIL = 6  # Texture pixels to one cell of the mesh.
+DETAIL = 5  # Texture pixels to one cell of the mesh.
 
 
 class Texture:
