@@ -1,5 +1,5 @@
 # Everything here installs what it needs by itself, with any Python from 3.11 on:
-#   make demo    draws faces, builds the dataset out of them and shows a picture of it
+#   make demo    draws faces, builds a dataset of them, trains, evaluates and shows the masks
 #   make test    runs the tests
 #   make lint    checks style
 PYTHON ?= python3
@@ -10,9 +10,7 @@ BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
-	$(BIN)/python -m fmx.data.synthetic demo/videos
-	$(BIN)/python -m tfds_300vw --config=primary --fraction=1 --manual_dir=demo/videos --data_dir=demo/data
-	$(BIN)/python -m tfds_300vw.contact_sheet --data_dir=demo/data demo/contact_sheet.png
+	$(BIN)/python run.py --config=configs/demo.py --workdir=demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
@@ -32,5 +30,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'fmx needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,keras]'
 	touch $@

@@ -1,19 +1,30 @@
 """The two stages of training, and which weights each begins with."""
 
 import dataclasses
+import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from ml_collections import ConfigDict
 
 from fmx import losses
 from fmx.checkpoint import Checkpoints
-from fmx.data.prepared import Dataset
+from fmx.data.prepared import Dataset, Windows
+from fmx.data.transforms import Augmentation
 from fmx.models import pretrained, segmenter
 from fmx.train import optimizer
-from fmx.train.step import AXIS, TrainState, create_state
+from fmx.train.step import (
+  AXIS,
+  TrainState,
+  Variables,
+  create_state,
+  eval_step,
+  parallel_eval,
+)
 
 FCN, CONVLSTM = STAGES = ('fcn', 'convlstm')
 TITLES = {FCN: 'FCN', CONVLSTM: 'ConvLSTM-FCN'}
@@ -41,6 +52,11 @@ class Stage:
     return self.config[self.name]
 
   @property
+  def title(self) -> str:
+    """What people call it."""
+    return TITLES[self.name]
+
+  @property
   def temporal(self) -> bool:
     """Whether the network has the ConvLSTM."""
     return self.name == CONVLSTM
@@ -60,7 +76,12 @@ class Stage:
       axis_name=axis_name,
     )
 
-  def loss(self):
+  def augmentation(self) -> Augmentation | None:
+    """How training windows are changed; None if they are not."""
+    augmentation = Augmentation(**self.config.data.augmentation)
+    return None if augmentation.nothing else augmentation
+
+  def loss(self) -> losses.Loss:
     """The loss function of the stage, ready for `train_step`."""
     return losses.build(self.options.loss, margin=self.options.margin)
 
@@ -68,7 +89,9 @@ class Stage:
     """The stage's checkpoints."""
     return Checkpoints(self.folder / 'checkpoints', best='miou', read_only=read_only)
 
-  def optimizer(self, params: Any, total_steps: int):
+  def optimizer(
+    self, params: Any, total_steps: int
+  ) -> tuple[optax.GradientTransformation, dict[str, Any]]:
     """The optimiser, and the tree of booleans that says which parameters learn."""
     options = self.options
     multipliers = {'new': 1.0, 'rest': options.gamma}
@@ -85,6 +108,11 @@ class Stage:
     )
     return tx, optimizer.trainable(params, options.groups, multipliers)
 
+  @functools.cached_property
+  def logits_of(self) -> Callable[[Variables, dict], jax.Array]:
+    """`eval_step` on all devices; one for the whole stage, as each new one compiles anew."""
+    return parallel_eval(functools.partial(eval_step, model=self.model()))
+
   def fresh_variables(self) -> dict[str, Any]:
     """Random variables, from the seed and the stage alone."""
     size = self.config.data.image_size
@@ -92,11 +120,39 @@ class Stage:
     rng = jax.random.fold_in(jax.random.key(self.config.seed), STAGES.index(self.name))
     return jax.jit(self.model(axis_name=None).init)(rng, video)
 
+  @functools.cached_property
+  def shapes(self) -> dict[str, Any]:
+    """The variables without values."""
+    return jax.eval_shape(self.fresh_variables)
+
   def state_like(self, total_steps: int = 1) -> TrainState:
     """A state of the right structure and shapes, without values, to restore into."""
-    variables = jax.eval_shape(self.fresh_variables)
-    tx, _ = self.optimizer(variables['params'], total_steps)
-    return jax.eval_shape(lambda v: create_state(v, tx, jax.random.key(0)), variables)
+    tx, _ = self.optimizer(self.shapes['params'], total_steps)
+    return jax.eval_shape(lambda v: create_state(v, tx, jax.random.key(0)), self.shapes)
+
+  def check(self) -> None:
+    """Finds what would only stop the training later, before anything is written.
+
+    Raises:
+      ValueError: the configuration does not make sense, or does not fit the data or the devices.
+    """
+    options, evaluation = self.options, self.config.evaluation
+    for name, value in (('epochs', options.epochs), ('learning_rate', options.learning_rate)):
+      if not value > 0:
+        raise ValueError(f'{self.name}.{name} is {value}; it must be above 0.')
+    devices = jax.device_count()
+    for owner, size in ((self.name, options.batch_size), ('evaluation', evaluation.batch_size)):
+      if size < 1 or size % devices:
+        raise ValueError(
+          f'{owner}.batch_size is {size}, which does not divide over {devices} devices: set a '
+          f'multiple of {devices}.'
+        )
+    self.loss()
+    self.state_like()
+    self.augmentation()
+    Windows(self.dataset, 'train', self.clip_length, keep_rest=False)
+    for split in ('validation', evaluation.split):
+      Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
 
 
 def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], str]:

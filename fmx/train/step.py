@@ -38,10 +38,11 @@ class Variables:
 class StepMetrics:
   """What one step reports, over the global batch and before its update."""
 
-  loss: jax.Array  # float32 scalar.
   counts: jax.Array  # [K, K] int32 pixels: rows are labels, columns predictions.
+  loss: jax.Array  # float32 scalar.
   grad_norm: jax.Array  # float32 scalar: of the trained parameters' gradient.
-  finite: jax.Array  # bool scalar: loss and grad_norm are; if not, the new state is worthless.
+  update_norm: jax.Array  # float32 scalar: of what was added to the parameters.
+  finite: jax.Array  # bool scalar: the three above are; if not, the new state is worthless.
 
 
 def create_state(
@@ -139,15 +140,15 @@ def train_step(
     grads = jax.lax.pmean(grads, axis_name)  # The convention that fmx.losses states.
     counts = jax.lax.psum(counts, axis_name)
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  grad_norm = optax.tree.norm(grads)
+  scalars = {'loss': value, 'grad_norm': optax.tree.norm(grads), 'update_norm': optax.tree.norm(updates)}
+  finite = jnp.all(jnp.isfinite(jnp.stack(list(scalars.values()))))
   new_state = state.replace(
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),
     batch_stats=batch_stats,
     opt_state=opt_state,
   )
-  finite = jnp.isfinite(value) & jnp.isfinite(grad_norm)
-  return new_state, StepMetrics(loss=value, counts=counts, grad_norm=grad_norm, finite=finite)
+  return new_state, StepMetrics(counts=counts, finite=finite, **scalars)
 
 
 def eval_step(state: TrainState, batch: Batch, *, model: nn.Module) -> jax.Array:

@@ -1,0 +1,84 @@
+"""What the steps of an epoch tell: their losses and counts, and whether they are numbers at all."""
+
+import jax
+import numpy as np
+
+from fmx.data.pipeline import Windows
+from fmx.evaluation import confusion
+from fmx.summary import Summary
+from fmx.train.stages import TITLES, Stage
+from fmx.train.step import StepMetrics
+
+
+class Diverged(ValueError):
+  """The loss is no longer a number."""
+
+
+class EpochMetrics:
+  """Collects the steps of an epoch; looks at each only when the next is under way.
+
+  Attributes:
+    loss: Of the last step that was looked at, None before the first.
+  """
+
+  def __init__(self, stage: Stage, windows: Windows, summary: Summary):
+    self.loss: float | None = None
+    self._stage, self._windows, self._summary = stage, windows, summary
+    self._pending: tuple[int, StepMetrics, np.ndarray] | None = None
+    self._begin()
+
+  def add(self, step: int, metrics: StepMetrics, windows: np.ndarray) -> None:
+    """Takes a step that may still be running, and settles the one before.
+
+    Args:
+      step: From 1.
+      metrics: Of the step.
+      windows: Indices of its windows in this process.
+
+    Raises:
+      Diverged: as `settle`, of the step before.
+    """
+    self.settle()
+    self._pending = step, metrics, windows
+
+  def settle(self) -> None:
+    """Waits for the last step, checks it and writes its loss to the summary if its turn has come.
+
+    Raises:
+      Diverged: the step had a loss, a gradient or an update that is no number.
+    """
+    if self._pending is None:
+      return
+    (step, metrics, windows), self._pending = self._pending, None
+    if not metrics.finite:
+      raise Diverged(self._diverged(step, metrics, windows))
+    self.loss = float(metrics.loss)
+    self._losses.append(self.loss)
+    self._counts = self._counts + np.asarray(metrics.counts, np.int64)
+    if step % self._stage.config.log_every == 0:
+      self._summary.scalars(step, {'train/step_loss': self.loss})
+
+  def scalars(self) -> dict[str, float]:
+    """Loss and mIoU over the epoch's settled steps since the run last started; begins the next."""
+    found = {
+      'train/loss': float(np.mean(self._losses)),
+      'train/miou': float(confusion.mean_iou(self._counts)),
+    }
+    self._begin()
+    return found
+
+  def _begin(self) -> None:
+    self._losses: list[float] = []
+    self._counts = np.zeros((1, 1), np.int64)
+
+  def _diverged(self, step: int, metrics: StepMetrics, windows: np.ndarray) -> str:
+    clips = ', '.join(self._windows.describe(int(index)) for index in windows.ravel())
+    if jax.process_count() > 1:
+      clips += f' (and those of the other {jax.process_count() - 1} processes)'
+    name = self._stage.name
+    return (
+      f'{TITLES[name]}, step {step}: the loss is {float(metrics.loss)}, the norm of its gradient '
+      f'{float(metrics.grad_norm)} and that of the update {float(metrics.update_norm)}, on {clips}. '
+      'Nothing of this step is saved. Try, in another --workdir, a lower '
+      f'--config.{name}.learning_rate or --config.model.dtype=float32, or look at these clips.'
+    )
