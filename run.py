@@ -3,6 +3,7 @@
 python run.py --config=configs/primary.py --workdir=runs/primary [--config.fcn.epochs=40 …]
 """
 
+import errno
 import logging
 import pathlib
 import sys
@@ -17,19 +18,20 @@ _TRACEBACK = flags.DEFINE_bool('traceback', False, 'Shows where an error comes f
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, of several.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
-STOPPED = 143  # The exit status of a process that SIGTERM ended.
+INTERRUPTED = 130  # The exit status after Ctrl-C, as shells count.
 
 
 def main(arguments: list[str]) -> int | str:
   """Does the job that the configuration names; returns what `sys.exit` takes."""
   if len(arguments) > 1:
-    raise app.UsageError(f'unexpected {arguments[1]!r}: options begin with --.')
+    return f'error: unexpected {arguments[1]!r}: options begin with --.'
   from fmx import benchmark, demo, devices, jobs  # Only now: a misspelt flag need not wait for jax.
+  from fmx.train.stopping import Stopped
 
-  talk()
+  config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
   try:
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
-    config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
+    talk(logging.INFO if devices.is_first_process() else logging.WARNING)
     match config.job:
       case 'train':
         jobs.train(config, workdir)
@@ -41,34 +43,51 @@ def main(arguments: list[str]) -> int | str:
         demo.run(config, workdir)
       case job:
         return f'error: job is {job!r}; it must be train, evaluate, benchmark or demo.'
-  except jobs.Stopped as stopped:
+  except Stopped as stopped:
     print(stopped, file=sys.stderr)
-    return STOPPED
+    return stopped.status
+  except KeyboardInterrupt:
+    return INTERRUPTED
   except (ValueError, OSError) as error:
     if _TRACEBACK.value:
       raise
+    if getattr(error, 'errno', None) == errno.ENOSPC:  # Says neither where nor what to do.
+      return f'error: the disk of {workdir} is full: make room, then run the same command again.'
     return f'error: {error}'
   return 0
 
 
-def talk() -> None:
-  """Lets fmx say what it does, and the libraries only what is wrong."""
+def talk(level: int) -> None:
+  """Lets fmx say what is of that level, and the libraries only what is wrong."""
   absl_logging.set_verbosity(absl_logging.WARNING)
   logger, handler = logging.getLogger('fmx'), logging.StreamHandler()
   handler.setFormatter(logging.Formatter('%(message)s'))
   logger.addHandler(handler)
-  logger.setLevel(logging.INFO)
+  logger.setLevel(level)
   logger.propagate = False
 
 
 def parse(arguments: list[str]) -> list[str]:
   """Parses the flags; a mistake in one is a sentence."""
   try:
-    return flags.FLAGS(arguments)
-  except (AttributeError, KeyError, TypeError, ValueError, OSError, flags.Error) as error:
-    sys.exit(f'error: {str(error).splitlines()[0] if str(error) else repr(error)}')
+    rest = flags.FLAGS(arguments)
+    if _CONFIG.value is None or not _WORKDIR.value:
+      sys.exit('error: give both --config=configs/FILE.py and --workdir=FOLDER.')
+    _ = _CONFIG.value.job  # A file that could not be loaded says so only now.
+  except (AttributeError, KeyError) as error:
+    (cause,) = error.args  # What names the option, and the nearest one if there is one.
+    name = cause.args[0] if isinstance(cause, KeyError) else cause
+    sys.exit(f'error: there is no option {one_line(name)}')
+  except (TypeError, ValueError, OSError, flags.Error) as error:
+    sys.exit(f'error: {one_line(str(error))}')
+  return rest
+
+
+def one_line(text: str) -> str:
+  """A library's message on one line; of a list of attempts, why the last one failed."""
+  lines = [line.strip() for line in text.splitlines()]
+  return lines[-1] if len(lines) > 2 else '. '.join(lines)
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
   app.run(main, flags_parser=parse)

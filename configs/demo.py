@@ -2,8 +2,8 @@
 
   python run.py --config=configs/demo.py --workdir=demo
 
-A narrow network at a small size on drawn faces. It shows what the ConvLSTM adds to the FCN where a
-single frame does not suffice; its numbers say nothing about real faces.
+A narrow network at a small size on drawn faces, most of whose frames are spoilt in one way or
+another: what one frame hides, those before it show. Its numbers say nothing about real faces.
 """
 
 from ml_collections import ConfigDict
@@ -14,14 +14,42 @@ from configs import primary
 def get_config() -> ConfigDict:
   config = primary.get_config()
   config.job = 'demo'
-  config.data.image_size = 96
+  config.data.image_size = 64
   config.data.workers = 0
-  config.model.width = 16
+  config.model.width = 8
   config.model.blocks = (1, 1, 1, 1)
   config.model.head = 'fine'
-  config.model.head_features = 32
-  config.fcn.epochs = 8
-  config.convlstm.epochs = 6
-  config.convlstm.batch_size = 4
+  config.model.head_features = 24
+
+  config.fcn.epochs = 12
+  config.fcn.learning_rate = 0.003
+  config.convlstm.epochs = 8
+  config.convlstm.loss = 'soft_iou'  # SegLoss's linear form needs bounded logits: a coarse head.
+  config.convlstm.gamma = 1.0
   config.evaluation.batch_size = 8
+
+  config.demo.num_videos = 100
+  config.demo.num_frames = 30
+  config.demo.size = 96
+  spoil(config.demo.difficulty)
   return config
+
+
+def spoil(difficulty: ConfigDict) -> None:
+  """Spoils more than half of the frames, each time for a frame or two or three."""
+  difficulty.occlusions = 4.0
+  difficulty.long_occlusions = 0.0
+  difficulty.occlusion_frames = (1, 3)
+  difficulty.event_frames = (1, 2)
+  difficulty.motion_blurs = 1.0
+  difficulty.motion_blur_length = 0.3
+  difficulty.defocusings = 1.0
+  difficulty.defocus_radius = 0.06
+  difficulty.darkenings = 4.0
+  difficulty.darkest = 0.0
+  difficulty.flashes = 1.0
+  difficulty.flash_gain = 6.0
+  difficulty.dropouts = 6.0
+  difficulty.dropout_blocks = 3
+  difficulty.noise = 10.0
+  difficulty.poor_video = 0.2

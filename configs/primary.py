@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
 
   config.trained_fcn = ''  # Without the stage 'fcn': the workdir of the run that trained it.
-  config.log_every = 50  # Steps between two losses in the summary.
+  config.log_every = 50  # Steps from one loss in the summary to the next.
 
   config.data = data = ConfigDict()
   data.dataset = 'the300vw_mask/primary'  # TFDS name/config, built by python -m tfds_300vw.
@@ -69,8 +69,9 @@ def get_config() -> ConfigDict:
   config.demo = demo = ConfigDict()  # Drawn faces, for the job 'demo' alone.
   demo.num_videos = 40
   demo.num_frames = 60  # Of each video.
-  demo.size = 128  # Pixels: height of the videos.
+  demo.size = 128  # Pixels: height of the videos, roughly.
   demo.seed = 0
+  demo.difficulty = difficulty()
   return config
 
 
@@ -91,5 +92,50 @@ def stage(**options) -> ConfigDict:
 
 
 def augmentation() -> ConfigDict:
-  """Random changes of the training frames, one draw a clip; all off, as in the paper."""
-  return ConfigDict({})
+  """Random changes of the training windows, one draw each; all off, as in the paper.
+
+  `fmx.data.transforms.Augmentation` says what each does and its range.
+  """
+  return ConfigDict(
+    {
+      'flip': 0.0,  # Probability.
+      'scale': 0.0,  # Share of the size.
+      'shift': 0.0,  # Share of the side.
+      'rotation': 0.0,  # Degrees.
+      'brightness': 0.0,  # Share of the range.
+      'contrast': 0.0,  # Relative.
+      'color': 0.0,  # Relative, each channel.
+      'saturation': 0.0,  # Relative.
+      'blur': 0.0,  # Pixels.
+      'noise': 0.0,  # Grey levels.
+      'occlusion': 0.0,  # Probability.
+      'occlusion_size': 0.4,  # Share of the side.
+    }
+  )
+
+
+def difficulty() -> ConfigDict:
+  """What disturbs the drawn faces, in events a second of video where nothing else is said.
+
+  `fmx.data.drawing.disturbances.Difficulty` says what each does.
+  """
+  return ConfigDict(
+    {
+      'occlusions': 0.45,
+      'long_occlusions': 0.07,
+      'occlusion_frames': (2, 6),  # Least and most frames of a brief occlusion.
+      'event_frames': (1, 4),  # Least and most frames of every other event.
+      'motion_blurs': 0.35,
+      'motion_blur_length': 0.1,  # Share of the height.
+      'defocusings': 0.2,
+      'defocus_radius': 0.02,  # Share of the height.
+      'darkenings': 0.15,
+      'darkest': 0.08,  # Share of the light that is left.
+      'flashes': 0.15,
+      'flash_gain': 3.5,  # Times the light.
+      'dropouts': 0.3,
+      'dropout_blocks': 22,  # Along the height.
+      'noise': 7.0,  # Grey levels.
+      'poor_video': 0.35,  # Share of the videos.
+    }
+  )

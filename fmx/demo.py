@@ -1,8 +1,12 @@
 """From nothing to masks: draws faces, builds the dataset, trains, evaluates, shows the masks."""
 
+import json
+import logging
+import os
 import pathlib
-from collections.abc import Iterator
-from typing import NamedTuple
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -12,26 +16,35 @@ from PIL import Image
 import tfds_300vw
 from fmx import jobs
 from fmx.data.prepared import open_dataset
-from fmx.data.synthetic import write_dataset
+from fmx.data.synthetic import Difficulty, write_dataset
 from fmx.evaluation import protocol
-from fmx.train import loop
-from fmx.train.stages import TITLES, Stage, trained_variables
+from fmx.train import loop, workdir
+from fmx.train.stages import Stage, trained_variables
 from fmx.train.step import Variables, replicate
 from tfds_300vw import pictures
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.video import VideoWriter
 
 DATASET = 'drawn'
-VIDEO_SIZE = 256  # Pixels of a side of one picture in the video.
+SETTINGS = 'drawn.json'  # What is drawn in this folder.
+PICTURED_VIDEOS = 2
+FRAME_RATE = 10  # Of the video with masks: a third of the speed, so that eyes can follow.
+_logger = logging.getLogger(__name__)
 
 
 class ShownFrame(NamedTuple):
   """One test frame, its labels and what each model makes of it; uint8 [H, W, 3] and [H, W]."""
 
   caption: str
+  start: int  # Position of its window's first frame in the clip.
   frame: np.ndarray
   labels: np.ndarray
   predictions: dict[str, np.ndarray]  # By title of the model.
+
+  @property
+  def disagreement(self) -> float:
+    """The share of the pixels that the models label differently."""
+    return float(np.mean(np.ptp(list(self.predictions.values()), axis=0) > 0))
 
 
 def run(config: ConfigDict, folder: pathlib.Path) -> None:
@@ -40,26 +53,62 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
   Args:
     config: As `configs/demo.py`.
     folder: Where everything goes: `videos`, `data`, `run`, `masks.png` and `masks.mp4`.
+
+  Raises:
+    ValueError: the folder holds a demo of other settings, or an option is out of its range.
+    OSError: something cannot be written.
+    Stopped: the process was asked to stop.
   """
+  started = time.monotonic()
   config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.data.data_dir = str(folder / 'data')
+    config.data.dataset = f'the300vw_mask/{DATASET}'
+  claim(config, folder)
   prepare(config, folder)
   jobs.train(config, folder / 'run')
-  clips = list(shown_clips(config, folder / 'run'))
+  clips = shown_clips(config, folder / 'run')
   write_picture(clips, folder / 'masks.png')
   write_video(clips, folder / 'masks.mp4')
+  minutes = (time.monotonic() - started) / 60
+  print(f'Done in {minutes:.1f} minutes. The table above is in {folder / "run" / "results.md"}.')
   print(f'Look at {folder / "masks.png"} and {folder / "masks.mp4"}.')
 
 
+def claim(config: ConfigDict, folder: pathlib.Path) -> None:
+  """Takes the folder for this configuration, before anything is drawn.
+
+  Raises:
+    ValueError: it is another configuration's; the message lists what differs.
+    OSError: it cannot be written.
+  """
+  workdir.claim(folder / 'run', config)
+  ours = json.loads(json.dumps(config.demo.to_dict()))  # JSON has no tuples.
+  path = folder / SETTINGS
+  if not path.exists():
+    partial = path.with_suffix('.partial')
+    partial.write_text(json.dumps(ours, indent=2) + '\n')
+    os.replace(partial, path)
+  differing = workdir.differences({'demo': ours}, {'demo': json.loads(path.read_text())})
+  if differing:
+    raise ValueError(
+      f'{folder} holds other drawn faces: {"; ".join(differing)}. '
+      'Give another --workdir, or the same options.'
+    )
+
+
 def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
-  """Draws the videos, builds the dataset out of them and names it in the configuration."""
-  faces = config.demo
+  """Draws the videos and builds the dataset out of them, what of it is not there yet."""
+  faces, workers = config.demo, os.cpu_count() or 1
+  _logger.info('Drawing %d videos of %d frames.', faces.num_videos, faces.num_frames)
   write_dataset(
     folder / 'videos',
     num_videos=faces.num_videos,
     num_frames=faces.num_frames,
     size=faces.size,
     seed=faces.seed,
-    workers=max(config.data.workers, 1),
+    difficulty=Difficulty(**faces.difficulty),
+    workers=workers,
   )
   builder = tfds_300vw.Builder(
     config=tfds_300vw.MaskConfig(
@@ -67,27 +116,29 @@ def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
       description='Drawn faces.',
       options=ClipOptions(fraction=1.0, seed=faces.seed),
     ),
-    data_dir=folder / 'data',
+    data_dir=config.data.data_dir,
     file_format='array_record',
-    num_workers=max(config.data.workers, 1),
+    num_workers=workers,
   )
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(manual_dir=folder / 'videos')
   )
-  config.data.data_dir = str(folder / 'data')
-  config.data.dataset = f'the300vw_mask/{DATASET}'
 
 
-def shown_clips(config: ConfigDict, workdir: pathlib.Path) -> Iterator[list[ShownFrame]]:
-  """Yields the test clips, one of each video, with the predictions of every trained stage."""
+def shown_clips(config: ConfigDict, folder: pathlib.Path) -> list[list[ShownFrame]]:
+  """The first test clip of each video, with the predictions of every trained stage.
+
+  Args:
+    config: Of the run.
+    folder: The run's workdir.
+  """
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   by_model = {}
   for name in config.stages:
-    stage = Stage(name, config, dataset, workdir / name)
+    stage = Stage(name, config, dataset, folder / name)
     _, variables, _ = trained_variables(stage)
-    by_model[TITLES[name]] = loop.eval_windows(
+    by_model[stage.title] = loop.eval_windows(
       stage,
-      loop.eval_fn(stage),
       replicate(Variables(variables['params'], variables['batch_stats'])),
       config.evaluation.split,
       batch_size=config.evaluation.batch_size,
@@ -97,43 +148,66 @@ def shown_clips(config: ConfigDict, workdir: pathlib.Path) -> Iterator[list[Show
   chosen: dict[str, str] = {}  # Clip by video.
   for pairs in zip(*by_model.values(), strict=True):
     window = pairs[0][0]
-    if chosen.setdefault(window.video_id, window.clip) != window.clip:
-      continue
-    for time, (frame, labels) in enumerate(zip(window.frames, window.labels)):
-      predictions = {
-        title: protocol.predict(logits[time], *labels.shape)
-        for title, (_, logits) in zip(by_model, pairs)
-      }
-      caption = f'{window.video_id}  frame {window.frame_numbers[time]}'
-      clips.setdefault(window.clip, []).append(ShownFrame(caption, frame, labels, predictions))
-  yield from clips.values()
+    if chosen.setdefault(window.video_id, window.clip) == window.clip:
+      logits = {title: of_model for title, (_, of_model) in zip(by_model, pairs)}
+      clips.setdefault(window.clip, []).extend(_shown_frames(window, logits))
+  return list(clips.values())
 
 
-def write_picture(clips: list[list[ShownFrame]], path: pathlib.Path, num_frames: int = 8) -> None:
-  """Draws the frames on which the models differ most, with labels and predictions below."""
-  differing = sorted(
-    (shown for clip in clips for shown in clip),
-    key=lambda shown: -np.mean(np.ptp(list(shown.predictions.values()), axis=0) > 0),
-  )[:num_frames]
-  rows = [pictures.Row([s.frame for s in differing], [s.caption for s in differing])]
-  rows.append(_painted('labels', differing, [s.labels for s in differing]))
-  for title in differing[0].predictions:
-    rows.append(_painted(title, differing, [s.predictions[title] for s in differing]))
+def write_picture(clips: Sequence[Sequence[ShownFrame]], path: pathlib.Path) -> None:
+  """Draws the window on which the models differ most, of the videos where they differ most.
+
+  Args:
+    clips: One of each video.
+    path: Of the picture: columns are frames, rows the frames, the labels and each model's masks.
+  """
+  windows = [max(_windows(clip), key=_disagreement) for clip in clips]
+  windows = sorted(windows, key=_disagreement, reverse=True)[:PICTURED_VIDEOS]
+  columns = [_views(shown) for window in windows for shown in window]
+  rows = [
+    pictures.Row([column[row][1] for column in columns], [column[row][0] for column in columns])
+    for row in range(len(columns[0]))
+  ]
   Image.fromarray(pictures.sheet(rows)).save(path)
 
 
-def write_video(clips: list[list[ShownFrame]], path: pathlib.Path) -> None:
-  """Writes frame, labels and predictions side by side, clip after clip."""
-  with VideoWriter(path, 30) as writer:
+def write_video(clips: Sequence[Sequence[ShownFrame]], path: pathlib.Path) -> None:
+  """Writes frame, labels and each model's masks side by side, clip after clip.
+
+  Args:
+    clips: Their order is the video's.
+    path: Of the video.
+  """
+  with VideoWriter(path, FRAME_RATE) as writer:
     for shown in (shown for clip in clips for shown in clip):
-      masks = [shown.labels, *shown.predictions.values()]
-      views = [shown.frame, *(pictures.overlay(shown.frame, mask) for mask in masks)]
-      scaled = [
-        np.asarray(Image.fromarray(view).resize((VIDEO_SIZE, VIDEO_SIZE))) for view in views
-      ]
-      writer.write(np.concatenate(scaled, axis=1))
+      captions, views = zip(*_views(shown))
+      writer.write(pictures.sheet([pictures.Row(views, captions)], size=240))
 
 
-def _painted(title: str, shown: list[ShownFrame], masks: list[np.ndarray]) -> pictures.Row:
-  painted = [pictures.overlay(one.frame, mask) for one, mask in zip(shown, masks)]
-  return pictures.Row(painted, [title] * len(painted))
+def _shown_frames(window: Any, logits: dict[str, np.ndarray]) -> list[ShownFrame]:
+  """The frames of one window; logits [t, S, S, K] by title of the model."""
+  return [
+    ShownFrame(
+      f'{window.video_id}  frame {window.frame_numbers[time]}',
+      window.start,
+      frame,
+      labels,
+      {title: protocol.predict(of[time], *labels.shape) for title, of in logits.items()},
+    )
+    for time, (frame, labels) in enumerate(zip(window.frames, window.labels))
+  ]
+
+
+def _windows(clip: Sequence[ShownFrame]) -> list[list[ShownFrame]]:
+  return [[s for s in clip if s.start == start] for start in sorted({s.start for s in clip})]
+
+
+def _disagreement(window: Sequence[ShownFrame]) -> float:
+  return float(np.mean([shown.disagreement for shown in window]))
+
+
+def _views(shown: ShownFrame) -> list[tuple[str, np.ndarray]]:
+  """Captions and pictures: the frame, then the labels and every model's mask over it."""
+  masks = {'labels': shown.labels} | shown.predictions
+  painted = [(title, pictures.overlay(shown.frame, mask)) for title, mask in masks.items()]
+  return [(shown.caption, shown.frame), *painted]

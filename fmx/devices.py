@@ -37,3 +37,8 @@ def connect(
     )
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   jax.distributed.initialize(coordinator, process_count, process_id)
+
+
+def is_first_process() -> bool:
+  """Whether this process is the one that writes and tells."""
+  return jax.process_index() == 0

@@ -4,19 +4,19 @@ import json
 import logging
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from fmx.data.prepared import Dataset, open_dataset
+from fmx.data.prepared import open_dataset
 from fmx.evaluation import run, tables
+from fmx.models import segmenter
 from fmx.train import loop, optimizer, workdir
-from fmx.train.stages import CONVLSTM, FCN, STAGES, TITLES, Stage, trained_variables
+from fmx.train.stages import FCN, STAGES, Stage, trained_variables
 from fmx.train.step import Variables, replicate
 
-Stopped = loop.Stopped
 _logger = logging.getLogger(__name__)
 
 
@@ -35,17 +35,18 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   Raises:
     ValueError: the configuration does not fit the data, the devices or the workdir.
     OSError: data or checkpoints cannot be read or written.
-    loop.Stopped: the process was asked to stop.
+    Stopped: the process was asked to stop.
   """
   check_stages(config)
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
-  for split in ('train', 'validation', config.evaluation.split):
-    dataset.clips(split)  # Says which splits there are, before hours of training and not after.
-  workdir.claim(folder, config)
   stages = [Stage(name, config, dataset, folder / name) for name in config.stages]
+  fcn = trained_fcn(stages, config)
   for stage in stages:
-    _logger.info('%s\n%s', TITLES[stage.name], overview(stage))
-    loop.train_stage(stage, trained_fcn(config, dataset, folder) if stage.temporal else None)
+    stage.check()
+  workdir.claim(folder, config)
+  for stage in stages:
+    _logger.info('%s\n%s', stage.title, overview(stage))
+    loop.train_stage(stage, fcn)
   results = {}
   for stage in stages:
     results |= results_of(stage, config)
@@ -77,7 +78,6 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   trained = workdir.load_config(path.parent)
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   dataset.clips(config.evaluation.split)
-  trained.data.workers = config.data.workers
   results = results_of(Stage(path.name, trained, dataset, path), config)
   folder.mkdir(parents=True, exist_ok=True)
   write_results(folder, results)
@@ -89,19 +89,28 @@ def check_stages(config: ConfigDict) -> None:
   stages = tuple(config.stages)
   if not stages or [name for name in STAGES if name in stages] != list(stages):
     raise ValueError(f'stages is {stages}; it must be {STAGES}, or one of them alone.')
-  if FCN not in stages and not config.trained_fcn:
+  if (FCN in stages) == bool(config.trained_fcn):
     raise ValueError(
-      f'Without the stage {FCN!r} in stages, trained_fcn must name the workdir of a run that '
-      'trained it.'
+      f'stages is {stages} and trained_fcn {config.trained_fcn!r}: the workdir of a run that '
+      f'trained the FCN must be given if {FCN!r} is not among the stages, and only then.'
     )
 
 
-def trained_fcn(config: ConfigDict, dataset: Dataset, folder: pathlib.Path) -> Stage:
-  """The FCN that the ConvLSTM-FCN starts from: of this run, or of the one that is named."""
-  if FCN in config.stages:
-    return Stage(FCN, config, dataset, folder / FCN)
+def trained_fcn(stages: Sequence[Stage], config: ConfigDict) -> Stage:
+  """The FCN that the ConvLSTM-FCN starts from: of this run, or of the one that is named.
+
+  Raises:
+    ValueError: the other run's network is another.
+    OSError: there is no such run, or it has no checkpoint.
+  """
+  if stages[0].name == FCN:
+    return stages[0]
   other = pathlib.Path(config.trained_fcn).expanduser()
-  return Stage(FCN, workdir.load_config(other), dataset, other / FCN)
+  fcn = Stage(FCN, workdir.load_config(other), stages[0].dataset, other / FCN)
+  if fcn.checkpoints(read_only=True).best_step is None:
+    raise FileNotFoundError(f'trained_fcn is {other}, but no FCN was trained there yet.')
+  segmenter.convert(fcn.shapes, stages[0].shapes)
+  return fcn
 
 
 def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
@@ -113,21 +122,19 @@ def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
   """
   _, variables, _ = trained_variables(stage)
   variables = replicate(Variables(variables['params'], variables['batch_stats']))
-  logits_of = loop.eval_fn(stage)
 
   def windows() -> Iterator[run.WindowLogits]:
     return loop.eval_windows(
       stage,
-      logits_of,
       variables,
       config.evaluation.split,
       batch_size=config.evaluation.batch_size,
     )
 
-  title, class_names = TITLES[stage.name], stage.dataset.class_names
+  title, class_names = stage.title, stage.dataset.class_names
   _logger.info('Evaluating the %s on the %s split.', title, config.evaluation.split)
   results = {title: run.evaluate(windows(), class_names)}
-  if stage.name != CONVLSTM and jax.process_count() == 1:  # Smoothing needs whole clips.
+  if not stage.temporal and jax.process_count() == 1:  # Smoothing needs whole clips.
     smoothed = run.smooth_clips(windows())
     results[f'{title} + temporal smoothing'] = run.evaluate(smoothed, class_names)
   return results
@@ -149,7 +156,7 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
 def overview(stage: Stage) -> str:
   """The parameters of a stage by module, with their number and learning rate."""
   options = stage.options
-  params = jax.eval_shape(stage.fresh_variables)['params']
+  params = stage.shapes['params']
   labels = optimizer.label_params(params, options.groups)
   sizes: dict[tuple[str, str], int] = {}
   for (path, value), group in zip(

@@ -145,6 +145,7 @@ class Progress:
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
     seconds: float | None = None,
+    enabled: bool = True,
   ):
     """Starts at the first `update`.
 
@@ -154,9 +155,11 @@ class Progress:
       stream: Where to, None for stderr.
       clock: The time in seconds.
       seconds: Least time between two lines; None for 0.2 on a terminal and 15 elsewhere.
+      enabled: Write at all; of several processes only the first should.
     """
     self._steps, self._name, self._clock = steps, name, clock
     self._stream = sys.stderr if stream is None else stream
+    self._enabled = enabled
     self._terminal = self._stream.isatty()
     self._seconds = (0.2 if self._terminal else 15.0) if seconds is None else seconds
     self._first: tuple[int, float] | None = None  # Step and time.
@@ -179,7 +182,7 @@ class Progress:
       self._first = (step, now)
     else:
       self._frames += frames
-    if now - self._shown_at >= self._seconds or step >= self._steps:
+    if self._enabled and (now - self._shown_at >= self._seconds or step >= self._steps):
       self._shown_at = now
       self._show(self._text(step, now, loss))
 

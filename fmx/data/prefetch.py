@@ -41,9 +41,13 @@ def prefetch(batches: grain.MapDataset, workers: int) -> Iterator[Any]:
 
 
 def _start_worker(index: int, count: int) -> None:
-  """Readies a worker process: it leaves Ctrl-C to its parent, but does not outlive it."""
+  """Readies a worker process: it leaves signals to its parent, but does not outlive it.
+
+  Ctrl-C and what ends a batch job reach all processes, and the parent still takes a step or two.
+  """
   del index, count
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
   cv2.setNumThreads(1)
   threading.Thread(target=_exit_with_parent, daemon=True).start()
 

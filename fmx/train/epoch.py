@@ -6,7 +6,7 @@ import numpy as np
 from fmx.data.pipeline import Windows
 from fmx.evaluation import confusion
 from fmx.summary import Summary
-from fmx.train.stages import TITLES, Stage
+from fmx.train.stages import Stage
 from fmx.train.step import StepMetrics
 
 
@@ -75,10 +75,10 @@ class EpochMetrics:
     clips = ', '.join(self._windows.describe(int(index)) for index in windows.ravel())
     if jax.process_count() > 1:
       clips += f' (and those of the other {jax.process_count() - 1} processes)'
-    name = self._stage.name
+    stage = self._stage
     return (
-      f'{TITLES[name]}, step {step}: the loss is {float(metrics.loss)}, the norm of its gradient '
-      f'{float(metrics.grad_norm)} and that of the update {float(metrics.update_norm)}, on {clips}. '
-      'Nothing of this step is saved. Try, in another --workdir, a lower '
-      f'--config.{name}.learning_rate or --config.model.dtype=float32, or look at these clips.'
+      f'{stage.title}, step {step}: the loss is {float(metrics.loss)}, the norm of its gradient '
+      f'{float(metrics.grad_norm)}, that of the update {float(metrics.update_norm)}, on {clips}. '
+      'Nothing of this step is saved. In another --workdir, try a lower '
+      f'--config.{stage.name}.learning_rate or --config.model.dtype=float32; or look at the clips.'
     )

@@ -76,10 +76,9 @@ class Stage:
       axis_name=axis_name,
     )
 
-  def augmentation(self) -> Augmentation | None:
-    """How training windows are changed; None if they are not."""
-    augmentation = Augmentation(**self.config.data.augmentation)
-    return None if augmentation.nothing else augmentation
+  def augmentation(self) -> Augmentation:
+    """How training windows are changed."""
+    return Augmentation(**self.config.data.augmentation)
 
   def loss(self) -> losses.Loss:
     """The loss function of the stage, ready for `train_step`."""
@@ -140,6 +139,8 @@ class Stage:
     for name, value in (('epochs', options.epochs), ('learning_rate', options.learning_rate)):
       if not value > 0:
         raise ValueError(f'{self.name}.{name} is {value}; it must be above 0.')
+    if options.gamma < 0:
+      raise ValueError(f'{self.name}.gamma is {options.gamma}; it must be 0 (frozen) or more.')
     devices = jax.device_count()
     for owner, size in ((self.name, options.batch_size), ('evaluation', evaluation.batch_size)):
       if size < 1 or size % devices:

@@ -140,7 +140,11 @@ def train_step(
     grads = jax.lax.pmean(grads, axis_name)  # The convention that fmx.losses states.
     counts = jax.lax.psum(counts, axis_name)
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  scalars = {'loss': value, 'grad_norm': optax.tree.norm(grads), 'update_norm': optax.tree.norm(updates)}
+  scalars = {
+    'loss': value,
+    'grad_norm': optax.tree.norm(grads),
+    'update_norm': optax.tree.norm(updates),
+  }
   finite = jnp.all(jnp.isfinite(jnp.stack(list(scalars.values()))))
   new_state = state.replace(
     step=state.step + 1,

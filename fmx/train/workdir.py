@@ -1,5 +1,6 @@
 """The folder of one run: it belongs to one configuration, and a repeated command goes on in it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -9,11 +10,13 @@ from ml_collections import ConfigDict
 
 CONFIG_FILE = 'config.json'
 # What may differ when a run goes on: how it is computed, not what.
-FREE = frozenset({'data.workers', 'data.data_dir', 'log_every'})
+FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
 
 
 def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
-  """Writes the configuration into a new workdir, or checks that it is the one there.
+  """Writes the configuration into the workdir, or checks that it is the one there.
+
+  While nothing was saved in the workdir, the configuration there may be replaced by another.
 
   Args:
     workdir: Created if it is not there.
@@ -23,24 +26,38 @@ def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
     ValueError: the workdir is another configuration's; the message lists what differs.
     OSError: the folder cannot be written.
   """
+  ours = json.loads(json.dumps(config.to_dict()))  # JSON has no tuples.
   path = workdir / CONFIG_FILE
-  if not path.exists():
-    workdir.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.partial')
-    partial.write_text(json.dumps(config.to_dict(), indent=2) + '\n')
-    os.replace(partial, path)
+  if path.exists() and any(workdir.glob('*/checkpoints/*/')):
+    theirs = _read(path)
+    differing = differences(ours, theirs)
+    if differing:
+      raise ValueError(
+        f'{workdir} holds a run of another configuration: {"; ".join(differing)}. '
+        'Give another --workdir, or the same options.'
+      )
     return
-  ours, theirs = _flat(json.loads(json.dumps(config.to_dict()))), _flat(_read(path))
-  differing = [
+  partial = workdir / f'{CONFIG_FILE}.{os.getpid()}.partial'  # Not that of another process.
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    partial.write_text(json.dumps(ours, indent=2) + '\n')
+    os.replace(partial, path)
+  except OSError as error:
+    with contextlib.suppress(OSError):
+      partial.unlink()
+    raise OSError(
+      f'{workdir} cannot be written ({error.strerror}): give another --workdir, or make room there.'
+    ) from error
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+  """What differs between two configurations and must not, one text an option."""
+  ours, theirs = _flat(ours), _flat(theirs)
+  return [
     f'{name} is {ours.get(name, "absent")!r}, there {theirs.get(name, "absent")!r}'
     for name in sorted(ours.keys() | theirs.keys())
     if name not in FREE and ours.get(name, ...) != theirs.get(name, ...)
   ]
-  if differing:
-    raise ValueError(
-      f'{workdir} holds a run of another configuration: {"; ".join(differing)}. '
-      'Give another --workdir, or the same options.'
-    )
 
 
 def load_config(workdir: pathlib.Path) -> ConfigDict:
@@ -58,9 +75,14 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
   try:
-    return json.loads(path.read_text())
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict):
+      raise ValueError(f'it holds {content!r:.40}')
   except ValueError as error:
-    raise ValueError(f'{path} is not JSON ({error}): restore it or delete the run.') from error
+    raise ValueError(
+      f'{path} is no configuration ({error}): restore it from a copy, or take another --workdir.'
+    ) from error
+  return content
 
 
 def _flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:

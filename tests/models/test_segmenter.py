@@ -114,7 +114,7 @@ def test_conversion_refuses_networks_of_two_configurations():
   ('change', 'message'),
   [
     ({'head': 'finer'}, "model.head is 'finer'; it must be one of coarse, fine."),
-    ({'dtype': 'float16'}, "model.dtype is 'float16'; it must be one of float32, bfloat16."),
+    ({'dtype': 'float16'}, "model.dtype is 'float16'; it must be one of auto, bfloat16, float32."),
     (
       {'blocks': (3, 4, 6)},
       r'model.blocks is \(3, 4, 6\); it must count the blocks of stages 2 to',

@@ -1,0 +1,83 @@
+import dataclasses
+import importlib
+import pathlib
+import re
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import primary
+from fmx import losses
+from fmx.data.transforms import Augmentation
+from fmx.train import optimizer
+from fmx.train.stages import STAGES
+
+FOLDER = pathlib.Path(primary.__file__).parent
+# What each says that it changes; whatever else it changed would be a surprise.
+CHANGED = {
+  'primary': set(),
+  'fcn': {'stages'},
+  'evaluate': {'job'},
+  'benchmark': {'job'},
+  'small': {'data', 'model', 'fcn', 'convlstm', 'evaluation'},
+  'demo': {'job', 'data', 'model', 'fcn', 'convlstm', 'evaluation', 'demo', 'seed', 'log_every'},
+}
+
+
+def flat(config, prefix=''):
+  found = {}
+  for name, value in config.items():
+    if isinstance(value, ConfigDict):
+      found |= flat(value, f'{prefix}{name}.')
+    else:
+      found[f'{prefix}{name}'] = value
+  return found
+
+
+def load(name):
+  return importlib.import_module(f'configs.{name}')
+
+
+def test_every_configuration_is_looked_at_here():
+  assert {path.stem for path in FOLDER.glob('*.py')} - {'__init__'} == set(CHANGED)
+
+
+@pytest.mark.parametrize('name', CHANGED)
+def test_a_configuration_adds_no_option_and_changes_what_it_says(name):
+  ours, theirs = flat(load(name).get_config()), flat(primary.get_config())
+  assert ours.keys() == theirs.keys()
+  assert all(type(ours[option]) is type(theirs[option]) for option in ours)
+  changed = {option for option in ours if ours[option] != theirs[option]}
+  assert {option.partition('.')[0] for option in changed} <= CHANGED[name]
+  assert changed or name == 'primary'
+
+
+@pytest.mark.parametrize('name', CHANGED)
+def test_a_docstring_begins_with_a_sentence_and_has_the_command(name):
+  doc = load(name).__doc__
+  assert re.match(r'\S.*[.:]', doc)
+  assert f'python run.py --config=configs/{name}.py --workdir=' in doc
+
+
+def test_the_paper_trains_like_this():
+  config = primary.get_config().lock()
+  fcn, convlstm = config.fcn, config.convlstm
+  assert (fcn.epochs, fcn.batch_size, fcn.loss, fcn.gamma) == (80, 16, 'cross_entropy', 1.0)
+  assert (convlstm.epochs, convlstm.batch_size, convlstm.loss) == (60, 2, 'seg_loss_linear')
+  assert (convlstm.margin, convlstm.gamma, convlstm.batch_statistics) == (0.0, 0.05, False)
+  assert (fcn.optimizer, fcn.learning_rate) == (convlstm.optimizer, 0.001) == ('adam', 0.001)
+  assert (config.data.image_size, config.data.clip_length) == (320, 5)
+  assert (config.model.head, config.model.peepholes, config.model.kernel_size) == (
+    ('coarse', True, (1, 1))
+  )
+
+
+def test_choices_are_among_those_of_the_library():
+  config = primary.get_config()
+  for stage in (config[name] for name in STAGES):
+    assert stage.loss in losses.LOSSES
+    assert stage.optimizer in optimizer.OPTIMIZERS
+
+
+def test_augmentation_is_off_and_has_every_option_there_is():
+  assert primary.get_config().data.augmentation.to_dict() == dataclasses.asdict(Augmentation())

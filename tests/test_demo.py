@@ -1,0 +1,135 @@
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import tiny_runs
+from PIL import Image
+
+from configs import demo as demo_config
+from configs import primary
+from fmx import demo
+from fmx.data.synthetic import Difficulty
+from fmx.models import segmenter
+from tfds_300vw import video
+
+TINY = {
+  'demo.num_videos': 6,
+  'demo.num_frames': 30,
+  'demo.size': 48,
+  'data.image_size': 32,
+  'data.workers': 0,
+  'fcn.epochs': 1,
+  'fcn.batch_size': 60,
+  'convlstm.epochs': 1,
+  'convlstm.batch_size': 8,
+  'evaluation.batch_size': 8,
+}
+
+
+def tiny(**overrides):
+  config = demo_config.get_config()
+  config.update_from_flattened_dict(TINY | overrides)
+  return config.lock()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """The folder of a finished demo, with a tiny network as long as the tests here run."""
+  folder = tmp_path_factory.mktemp('demo')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(os, 'cpu_count', lambda: 1)  # Processes would take longer to start than to work.
+    patch.setattr(segmenter, 'build', tiny_runs.build)
+    demo.run(tiny(), folder)
+    yield folder
+
+
+def test_the_demo_compares_the_models_and_their_smoothing(folder):
+  results = json.loads((folder / 'run/results.json').read_text())
+  assert list(results) == ['FCN', 'FCN + temporal smoothing', 'ConvLSTM-FCN']
+  for result in results.values():
+    assert len(result['clips']) == len(videos_of_test(folder))
+    assert 0 < result['miou'] < 1
+
+
+def test_the_picture_has_a_window_of_two_videos(folder):
+  # Columns: 2 windows of 5 frames, 160 + 4 pixels each. Rows: frame, labels, FCN, ConvLSTM-FCN.
+  # The one test clip of six videos leaves a single window.
+  num_videos = len(videos_of_test(folder))
+  width = 4 + 164 * 5 * min(num_videos, 2)
+  assert Image.open(folder / 'masks.png').size == (width, 4 * (160 + 4 + 18) + 4 + 18)
+
+
+def test_the_video_plays_and_has_every_frame_of_a_clip_of_each_test_video(folder):
+  frames = list(video.read_frames(folder / 'masks.mp4'))
+  assert len(frames) == 30 * len(videos_of_test(folder))
+  images = np.stack([frame.image for frame in frames])
+  assert images.shape[2] == 4 + 4 * (240 + 4)
+  assert np.abs(np.diff(images.astype(int), axis=0)).max() > 50  # Something moves.
+
+
+def test_a_repeated_command_trains_nothing_and_gives_the_same(folder, caplog):
+  before = (folder / 'run/results.json').read_text()
+  with caplog.at_level('INFO', 'fmx'):
+    demo.run(tiny(), folder)
+  assert [m for m in caplog.messages if 'already trained' in m] == [
+    'FCN: already trained, 2 steps.',
+    'ConvLSTM-FCN: already trained, 3 steps.',
+  ]
+  assert (folder / 'run/results.json').read_text() == before
+
+
+@pytest.mark.parametrize(
+  ('option', 'value', 'named'),
+  [
+    ('fcn.epochs', 3, r'fcn\.epochs is 3, there 1'),
+    ('demo.num_videos', 7, r'demo\.num_videos is 7, there 6'),
+    ('demo.difficulty.dropouts', 0.5, r'demo\.difficulty\.dropouts is 0\.5'),
+  ],
+)
+def test_other_settings_in_the_same_folder_are_named(folder, option, value, named):
+  with pytest.raises(ValueError, match=named):
+    demo.run(tiny(**{option: value}), folder)
+
+
+def test_other_faces_are_refused_before_anything_is_trained(tmp_path):
+  demo.claim(tiny(), tmp_path)
+  with pytest.raises(ValueError, match='holds other drawn faces: demo.seed is 1, there 0'):
+    demo.claim(tiny(**{'demo.seed': 1}), tmp_path)
+
+
+def test_the_window_with_the_largest_disagreement_is_drawn(tmp_path):
+  def shown(start, differs):
+    masks = np.zeros((2, 8, 8), np.uint8)
+    masks[1, :differs] = 1
+    frame = np.full((8, 8, 3), 10 * start, np.uint8)
+    return demo.ShownFrame('', start, frame, masks[0], {'a': masks[0], 'b': masks[1]})
+
+  clip = [shown(0, 1), shown(0, 2), shown(5, 4), shown(5, 3), shown(10, 0), shown(10, 8)]
+  assert clip[1].disagreement == 2 * 8 / 64
+  demo.write_picture([clip], tmp_path / 'masks.png')
+  picture = np.asarray(Image.open(tmp_path / 'masks.png'))
+  # Means: (1 + 2) / 2, (4 + 3) / 2 and (0 + 8) / 2 rows of 8.
+  np.testing.assert_array_equal(picture[80, 80], (100, 100, 100))
+
+
+def test_difficulty_has_every_option_there_is():
+  difficulty = primary.get_config().demo.difficulty.to_dict()
+  assert difficulty == dataclasses.asdict(Difficulty())
+
+
+def test_videos_walk_through_their_clips_in_order(folder):
+  shown = demo.shown_clips(ready(folder), folder / 'run')
+  assert [frame.start for frame in shown[0]] == np.repeat(range(0, 30, 5), 5).tolist()
+  assert shown[0][0].caption.endswith('frame 1')
+  assert shown[0][-1].caption.endswith('frame 30')
+
+
+def ready(folder):
+  return tiny(**{'data.data_dir': str(folder / 'data'), 'data.dataset': 'the300vw_mask/drawn'})
+
+
+def videos_of_test(folder):
+  dataset = demo.open_dataset('the300vw_mask/drawn', folder / 'data')
+  return [clip.video_id for clip in dataset.clips('test')]

@@ -1,0 +1,141 @@
+"""The imports point one way."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+OURS = {'fmx', 'tfds_300vw', 'configs', 'run'}
+# What may be imported of ours by the files of each room, nothing else.
+RULES = {
+  'tfds_300vw/**': ['tfds_300vw'],
+  'configs/**': ['configs'],
+  'fmx/models/**': ['fmx.models'],
+  'fmx/losses.py': [],
+  'fmx/tree_io.py': [],
+  'fmx/checkpoint.py': ['fmx.tree_io'],
+  'fmx/summary.py': [],
+  'fmx/devices.py': [],
+  'fmx/data/**': ['fmx.data', 'tfds_300vw'],
+  'fmx/evaluation/**': ['fmx.evaluation', 'fmx.data', 'tfds_300vw'],
+  'fmx/train/step.py': [],
+  'fmx/train/optimizer.py': [],
+  'fmx/train/**': ['fmx', 'tfds_300vw'],
+  'fmx/*.py': ['fmx', 'tfds_300vw'],
+  'run.py': ['fmx'],
+}
+# Libraries that the files of a room must not import, or the only ones that they may.
+WITHOUT = {
+  'tfds_300vw/**': {'jax', 'flax', 'optax', 'tensorflow', 'grain', 'orbax'},
+  'configs/**': {'jax', 'flax', 'optax', 'tensorflow', 'numpy'},
+  'fmx/data/**': {'jax', 'flax', 'optax', 'tensorflow', 'orbax', 'ml_collections'},
+  'fmx/**': {'tensorflow', 'keras', 'torch', 'clu', 'sklearn'},
+}
+ONLY = {
+  'fmx/models/**': {'jax', 'flax', 'optax', 'numpy', 'h5py'},
+  'fmx/losses.py': {'jax', 'flax', 'optax', 'numpy'},
+}
+MAY_SEE_CONFIGURATIONS = {
+  'fmx/jobs.py',
+  'fmx/demo.py',
+  'fmx/benchmark.py',
+  'fmx/train/stages.py',
+  'fmx/train/workdir.py',
+}
+
+
+def sources():
+  files = [ROOT / 'run.py']
+  for room in ('configs', 'fmx', 'tfds_300vw'):
+    files += (ROOT / room).rglob('*.py')
+  return sorted(files)
+
+
+def imported(path):
+  """The full names of the modules, or of what is taken from them, in all import statements."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}: relative import'
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def matching(table):
+  """Pairs of a file and what the first pattern that it matches has in the table."""
+  for path in sources():
+    name = path.relative_to(ROOT)
+    found = [value for pattern, value in table.items() if matches(name, pattern)]
+    if found:
+      yield path, found[0]
+
+
+def matches(name, pattern):
+  if pattern.endswith('/**'):
+    return name.is_relative_to(pattern.removesuffix('/**'))
+  return name.match(pattern) and len(name.parts) == len(pathlib.PurePath(pattern).parts)
+
+
+def inside(name, packages):
+  return any(name == package or name.startswith(f'{package}.') for package in packages)
+
+
+def test_every_file_has_a_rule():
+  assert [path for path, _ in matching(RULES)] == sources()
+  assert len(sources()) > 40
+
+
+def test_our_modules_import_each_other_one_way():
+  for path, allowed in matching(RULES):
+    ours = [name for name in imported(path) if name.partition('.')[0] in OURS]
+    assert [name for name in ours if not inside(name, allowed)] == [], path
+
+
+def test_the_layers_above_are_not_imported_from_below():
+  above = {
+    'fmx/evaluation/**': ['fmx.train', 'fmx.jobs', 'fmx.demo'],
+    'fmx/train/**': ['fmx.jobs', 'fmx.demo', 'fmx.benchmark', 'fmx.extraction'],
+    'fmx/jobs.py': ['fmx.demo', 'fmx.benchmark'],
+  }
+  for path, forbidden in matching(above):
+    assert [name for name in imported(path) if inside(name, forbidden)] == [], path
+
+
+@pytest.mark.parametrize('pattern', WITHOUT)
+def test_rooms_do_without_the_libraries_that_others_need(pattern):
+  for path, forbidden in matching({pattern: WITHOUT[pattern]}):
+    assert [name for name in imported(path) if name.partition('.')[0] in forbidden] == [], path
+
+
+@pytest.mark.parametrize('pattern', ONLY)
+def test_networks_and_losses_need_few_libraries(pattern):
+  for path, allowed in matching({pattern: ONLY[pattern]}):
+    roots = {name.partition('.')[0] for name in imported(path)}
+    assert roots <= allowed | OURS | sys.stdlib_module_names, path
+
+
+def test_few_modules_see_a_configuration():
+  for path in (ROOT / 'fmx').rglob('*.py'):
+    if any(name.startswith('ml_collections') for name in imported(path)):
+      assert str(path.relative_to(ROOT)) in MAY_SEE_CONFIGURATIONS, path
+
+
+def test_nothing_imports_a_test():
+  tests = {path.stem for path in (ROOT / 'tests').rglob('*.py')} | {'tests', 'pytest'}
+  for path in sources():
+    assert not {name.partition('.')[0] for name in imported(path)} & tests, path
+
+
+@pytest.mark.parametrize('module', ['tfds_300vw', 'configs.primary'])
+def test_what_needs_no_device_pulls_in_neither_jax_nor_tensorflow(module):
+  code = (
+    f'import sys, {module}; '
+    "print(sorted({'jax', 'tensorflow', 'torch'} & {name.split('.')[0] for name in sys.modules}))"
+  )
+  found = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+  )
+  assert found.stdout == '[]\n'

@@ -1,0 +1,111 @@
+"""Runs so small that they take seconds: a dataset, a configuration and a network."""
+
+import functools
+import pathlib
+import tempfile
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from small_datasets import write_released
+
+from configs import primary
+from fmx.models.conv_lstm import ConvLSTM
+from tfds_300vw import __main__ as command
+
+DATASET = 'the300vw_mask/released_primary'
+VIDEOS = {
+  'train': {'001': range(31, 41), '002': [*range(1, 8), *range(20, 26)]},
+  'val': {'003': range(1, 13)},
+  'test': {'004': range(1, 7), '005': range(1, 4)},  # The second is shorter than a window.
+}
+OVERRIDES = {
+  'log_every': 1,
+  'data.dataset': DATASET,
+  'data.image_size': 32,
+  'data.workers': 0,
+  'data.augmentation.flip': 0.5,
+  'data.augmentation.noise': 5.0,
+  'model.width': 4,
+  'model.blocks': (1, 1, 1, 1),
+  'fcn.epochs': 2,
+  'fcn.batch_size': 4,
+  'convlstm.epochs': 3,
+  'convlstm.batch_size': 2,
+  'evaluation.batch_size': 4,
+}
+
+
+@functools.cache
+def data_dir():
+  """The folder of a prepared dataset of a few frames; it lasts as long as this process."""
+  folder = tempfile.TemporaryDirectory()
+  _kept.append(folder)
+  root = pathlib.Path(folder.name)
+  write_released(root / 'released', videos=VIDEOS)
+  command.main(
+    [
+      '--config=released_primary',
+      '--workers=1',
+      f'--manual_dir={root / "released"}',
+      f'--data_dir={root / "data"}',
+    ]
+  )
+  return root / 'data'
+
+
+_kept = []
+
+
+def flags(**overrides):
+  """The flags of `run.py`, less --workdir; in the names of options, __ stands for a dot."""
+  options = OVERRIDES | {'data.data_dir': data_dir()} | _with_dots(overrides)
+  return ['--config=configs/primary.py', *(f'--config.{n}={v}' for n, v in options.items())]
+
+
+def config(**overrides):
+  """The same as `flags`, as a configuration; batches for four devices."""
+  config = primary.get_config()
+  options = OVERRIDES | {'data.data_dir': str(data_dir()), 'convlstm.batch_size': 4}
+  config.update_from_flattened_dict(options | _with_dots(overrides))
+  return config.lock()
+
+
+def _with_dots(overrides):
+  return {name.replace('__', '.'): value for name, value in overrides.items()}
+
+
+class TinyHead(nn.Module):
+  """The paper's head, with its names."""
+
+  num_classes: int
+  temporal: bool
+
+  @nn.compact
+  def __call__(self, x, carry):
+    if not self.temporal:
+      return None, nn.Dense(self.num_classes, name='conv6')(x)
+    return ConvLSTM(self.num_classes, name='convlstm')(x, carry)
+
+
+class TinySegmenter(nn.Module):
+  """A convolution with batch norm in the place of the trunk."""
+
+  num_classes: int
+  temporal: bool
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, video, carry=None, train=False):
+    x = nn.Conv(6, (1, 5, 5), (1, 8, 8), use_bias=False, name='conv')(
+      video.astype(jnp.float32) / 127.5 - 1
+    )
+    norm = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name, name='norm')
+    carry, x = TinyHead(self.num_classes, self.temporal, name='head')(nn.relu(norm(x)), carry)
+    return jax.image.resize(x, (*video.shape[:-1], self.num_classes), 'bilinear'), carry
+
+
+def build(config, num_classes, *, temporal, image_size, axis_name=None):
+  """Takes the place of `segmenter.build`."""
+  del config, image_size
+  return TinySegmenter(num_classes, temporal, axis_name)
