@@ -19,9 +19,7 @@ from fmx.train.step import (
   AXIS,
   Variables,
   create_state,
-  eval_step,
   parallel,
-  parallel_eval,
   train_step,
 )
 from tfds_300vw import face_mask
@@ -73,7 +71,6 @@ def stage_rows(config: ConfigDict, name: str) -> list[dict[str, str]]:
     axis_name=AXIS,
   )
   step_fn, state = parallel(step), create_state(variables, tx, jax.random.key(0))
-  logits_of = parallel_eval(functools.partial(eval_step, model=stage.model()))
   weights = Variables(variables['params'], variables['batch_stats'])
 
   def train() -> Any:
@@ -89,7 +86,7 @@ def stage_rows(config: ConfigDict, name: str) -> list[dict[str, str]]:
     measure(
       f'{what}: prediction',
       size,
-      lambda: logits_of(weights, {'video': batch['video']}),
+      lambda: stage.logits_of(weights, {'video': batch['video']}),
       frames,
       config.benchmark.steps,
     ),

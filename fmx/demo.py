@@ -22,6 +22,7 @@ from fmx.train import loop, workdir
 from fmx.train.stages import Stage, trained_variables
 from fmx.train.step import Variables, replicate
 from tfds_300vw import pictures
+from tfds_300vw.clips import CLIP_LENGTH
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.video import VideoWriter
 
@@ -114,7 +115,9 @@ def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
     config=tfds_300vw.MaskConfig(
       name=DATASET,
       description='Drawn faces.',
-      options=ClipOptions(fraction=1.0, seed=faces.seed),
+      options=ClipOptions(
+        clip_length=min(faces.num_frames, CLIP_LENGTH), fraction=1.0, seed=faces.seed
+      ),
     ),
     data_dir=config.data.data_dir,
     file_format='array_record',

@@ -34,7 +34,7 @@ def smooth_clips(windows: Iterable[WindowLogits]) -> Iterator[WindowLogits]:
   Yields:
     The same windows with probabilities [t, S, S, K].
   """
-  for _, of_clip in itertools.groupby(windows, key=lambda pair: 0):
+  for _, of_clip in itertools.groupby(windows, key=lambda pair: pair[0].clip):
     of_clip = list(of_clip)
     probs = np.concatenate([smoothing.softmax(logits) for _, logits in of_clip])
     ends = np.cumsum([len(logits) for _, logits in of_clip])

@@ -116,7 +116,9 @@ class Stage:
     """Random variables, from the seed and the stage alone."""
     size = self.config.data.image_size
     video = jnp.zeros((1, 1, size, size, 3), jnp.uint8)
-    rng = jax.random.fold_in(jax.random.key(self.config.seed), STAGES.index(self.name))
+    # 'rbg' compiles in a quarter of the time of the default, which counts for many small kernels.
+    key = jax.random.key(self.config.seed, impl='rbg')
+    rng = jax.random.fold_in(key, STAGES.index(self.name))
     return jax.jit(self.model(axis_name=None).init)(rng, video)
 
   @functools.cached_property
