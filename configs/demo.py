@@ -21,35 +21,35 @@ def get_config() -> ConfigDict:
   config.model.head = 'fine'
   config.model.head_features = 24
 
-  config.fcn.epochs = 12
+  config.fcn.epochs = 15
   config.fcn.learning_rate = 0.003
   config.convlstm.epochs = 8
   config.convlstm.loss = 'soft_iou'  # SegLoss's linear form needs bounded logits: a coarse head.
   config.convlstm.gamma = 1.0
   config.evaluation.batch_size = 8
 
-  config.demo.num_videos = 100
-  config.demo.num_frames = 30
+  config.demo.num_videos = 240  # Many people, a third of a second of each.
+  config.demo.num_frames = 10
   config.demo.size = 96
   spoil(config.demo.difficulty)
   return config
 
 
 def spoil(difficulty: ConfigDict) -> None:
-  """Spoils more than half of the frames, each time for a frame or two or three."""
-  difficulty.occlusions = 4.0
+  """Spoils more than half of the frames, most of them alone: their neighbours are good."""
+  difficulty.occlusions = 5.0
   difficulty.long_occlusions = 0.0
-  difficulty.occlusion_frames = (1, 3)
-  difficulty.event_frames = (1, 2)
-  difficulty.motion_blurs = 1.0
-  difficulty.motion_blur_length = 0.3
+  difficulty.occlusion_frames = (1, 2)
+  difficulty.event_frames = (1, 1)
+  difficulty.motion_blurs = 2.0
+  difficulty.motion_blur_length = 0.4
   difficulty.defocusings = 1.0
-  difficulty.defocus_radius = 0.06
-  difficulty.darkenings = 4.0
+  difficulty.defocus_radius = 0.08
+  difficulty.darkenings = 6.0
   difficulty.darkest = 0.0
-  difficulty.flashes = 1.0
-  difficulty.flash_gain = 6.0
-  difficulty.dropouts = 6.0
-  difficulty.dropout_blocks = 3
-  difficulty.noise = 10.0
-  difficulty.poor_video = 0.2
+  difficulty.flashes = 2.0
+  difficulty.flash_gain = 8.0
+  difficulty.dropouts = 9.0
+  difficulty.dropout_blocks = 2
+  difficulty.noise = 5.0
+  difficulty.poor_video = 0.0

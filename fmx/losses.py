@@ -153,12 +153,15 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def build(name: str, *, margin: float = 0.0) -> Loss:
+def build(name: str, *, margin: float = 0.0, bounded: bool = True) -> Loss:
   """The loss that a configuration names.
 
   Args:
     name: A key of LOSSES.
     margin: g of SegLoss, in units of the logits; 0 for a loss without one.
+    bounded: Whether the logits lie in (-1, 1), as a ConvLSTM's hidden states do. Eq. 9 has no
+      minimum over unbounded logits, so SegLoss's linear form then takes their soft sign
+      x / (1 + |x|), which keeps their order.
 
   Returns:
     A function of (logits, labels, *, axis_name=None).
@@ -171,7 +174,10 @@ def build(name: str, *, margin: float = 0.0) -> Loss:
   if margin < 0:
     raise ValueError(f'The margin of a loss is {margin}; it must be 0 or more.')
   if name.startswith('seg_loss'):
-    return functools.partial(LOSSES[name], margin=float(margin))
+    loss = functools.partial(LOSSES[name], margin=float(margin))
+    if name == 'seg_loss_linear' and not bounded:
+      return lambda logits, labels, **how: loss(jax.nn.soft_sign(logits), labels, **how)
+    return loss
   if margin:
     raise ValueError(f'The loss {name!r} has no margin, but {margin} is given; set it to 0.')
   return LOSSES[name]

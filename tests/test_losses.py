@@ -225,3 +225,22 @@ def test_build_refuses_what_it_cannot_build(name, margin, message):
 def test_an_unknown_form_of_seg_loss_is_refused():
   with pytest.raises(ValueError, match="no form 'cubic'; choose one of"):
     losses.seg_loss(HAND_LOGITS, HAND_LABELS, form='cubic')
+
+
+def test_linear_seg_loss_of_unbounded_logits_is_that_of_their_soft_sign():
+  logits = jnp.array([[3.0, -1.0], [0.0, 9.0]])
+  labels = jnp.array([0, 0])
+  # Soft signs: 3/4, -1/2; 0, 9/10. Large logits cannot outweigh the rest.
+  squashed = jnp.array([[0.75, -0.5], [0.0, 0.9]])
+  expected = losses.seg_loss(squashed, labels)
+  unbounded = losses.build('seg_loss_linear', bounded=False)
+  np.testing.assert_allclose(unbounded(logits, labels), expected, rtol=1e-6)
+  assert abs(losses.build('seg_loss_linear')(logits, labels) - expected) > 0.1
+  assert jnp.abs(unbounded(1e6 * logits, labels)) < 1
+
+
+@pytest.mark.parametrize('name', ['cross_entropy', 'soft_iou', 'seg_loss_hinge'])
+def test_other_losses_take_unbounded_logits_as_they_are(name):
+  logits, labels = jnp.array([[3.0, -1.0], [0.0, 9.0]]), jnp.array([0, 1])
+  values = [losses.build(name, bounded=bounded)(logits, labels) for bounded in (False, True)]
+  assert values[0] == values[1]

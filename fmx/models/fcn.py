@@ -90,9 +90,7 @@ class FineHead(Head):
       x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
       x = conv(kernel_size=(3, 3), name=f'conv{stride}')(x)
       x = nn.relu(norm(name=f'bn{stride}')(x))
-    logits = Conv(self.num_classes, dtype=jnp.float32, name='classifier')(x)
-    # In (-1, 1), as the coarse head's hidden states are: Eq. 9 has no minimum without a bound.
-    return carry, nn.soft_sign(logits) if self.temporal else logits
+    return carry, Conv(self.num_classes, dtype=jnp.float32, name='classifier')(x)
 
 
 HEADS = {'coarse': CoarseHead, 'fine': FineHead}

@@ -82,7 +82,9 @@ class Stage:
 
   def loss(self) -> losses.Loss:
     """The loss function of the stage, ready for `train_step`."""
-    return losses.build(self.options.loss, margin=self.options.margin)
+    options = self.options
+    bounded = self.temporal and self.config.model.head == 'coarse'
+    return losses.build(options.loss, margin=options.margin, bounded=bounded)
 
   def checkpoints(self, *, read_only: bool = False) -> Checkpoints:
     """The stage's checkpoints."""
