@@ -30,6 +30,7 @@ OVERRIDES = {
   'model.blocks': (1, 1, 1, 1),
   'fcn.epochs': 2,
   'fcn.batch_size': 4,
+  'fcn.learning_rate': 0.01,  # So that a few steps make a difference to be seen.
   'convlstm.epochs': 3,
   'convlstm.batch_size': 2,
   'evaluation.batch_size': 4,
