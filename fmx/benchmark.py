@@ -15,13 +15,7 @@ from ml_collections import ConfigDict
 from fmx.data import pipeline
 from fmx.evaluation import tables
 from fmx.train.stages import STAGES, TITLES, Stage
-from fmx.train.step import (
-  AXIS,
-  Variables,
-  create_state,
-  parallel,
-  train_step,
-)
+from fmx.train.step import Variables, create_state
 from tfds_300vw import face_mask
 
 
@@ -60,17 +54,8 @@ def stage_rows(config: ConfigDict, name: str) -> list[dict[str, str]]:
   stage = Stage(name, config, dataset, pathlib.Path())
   batch = random_batch(config, stage.clip_length)
   variables = stage.fresh_variables()
-  tx, trainable = stage.optimizer(variables['params'], total_steps=1000)
-  step = functools.partial(
-    train_step,
-    model=stage.model(),
-    loss=stage.loss(),
-    tx=tx,
-    use_batch_stats=stage.options.batch_statistics,
-    trainable=trainable,
-    axis_name=AXIS,
-  )
-  step_fn, state = parallel(step), create_state(variables, tx, jax.random.key(0))
+  tx, step_fn = stage.step_fn(total_steps=1000)
+  state = create_state(variables, tx, jax.random.key(0))
   weights = Variables(variables['params'], variables['batch_stats'])
 
   def train() -> Any:

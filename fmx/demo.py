@@ -28,7 +28,6 @@ from tfds_300vw.video import VideoWriter
 
 DATASET = 'drawn'
 SETTINGS = 'drawn.json'  # What is drawn in this folder.
-PICTURED_VIDEOS = 2
 FRAME_RATE = 10  # Of the video with masks: a third of the speed, so that eyes can follow.
 _logger = logging.getLogger(__name__)
 
@@ -158,15 +157,15 @@ def shown_clips(config: ConfigDict, folder: pathlib.Path) -> list[list[ShownFram
 
 
 def write_picture(clips: Sequence[Sequence[ShownFrame]], path: pathlib.Path) -> None:
-  """Draws the window on which the models differ most, of the videos where they differ most.
+  """Draws an ordinary window, and the one on which the models differ most.
 
   Args:
     clips: One of each video.
     path: Of the picture: columns are frames, rows the frames, the labels and each model's masks.
   """
-  windows = [max(_windows(clip), key=_disagreement) for clip in clips]
-  windows = sorted(windows, key=_disagreement, reverse=True)[:PICTURED_VIDEOS]
-  columns = [_views(shown) for window in windows for shown in window]
+  windows = sorted((window for clip in clips for window in _windows(clip)), key=_disagreement)
+  middle = (len(windows) - 1) // 2
+  columns = [_views(shown) for window in (windows[middle], windows[-1]) for shown in window]
   rows = [
     pictures.Row([column[row][1] for column in columns], [column[row][0] for column in columns])
     for row in range(len(columns[0]))

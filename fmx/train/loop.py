@@ -1,7 +1,6 @@
 """The training loop: one for both stages, and what it survives."""
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,15 +13,7 @@ from fmx.evaluation import pictures, run
 from fmx.summary import Progress, Summary
 from fmx.train.epoch import EpochMetrics
 from fmx.train.stages import STAGES, Stage, initial_variables
-from fmx.train.step import (
-  AXIS,
-  TrainState,
-  Variables,
-  create_state,
-  parallel,
-  replicate,
-  train_step,
-)
+from fmx.train.step import TrainState, Variables, create_state, replicate
 from fmx.train.stopping import Stopped, stop_requests
 from tfds_300vw.pictures import sheet
 
@@ -149,29 +140,15 @@ def _start(
   stage: Stage, fcn: Stage | None, checkpoints: Checkpoints, total_steps: int
 ) -> tuple[TrainState, Callable]:
   """The state to go on from, and the step function on all devices."""
+  tx, step_fn = stage.step_fn(total_steps)
   restored = checkpoints.restore_latest(stage.state_like(total_steps))
-  if restored is None:
-    variables, origin = initial_variables(stage, fcn)
-    _logger.info('%s: %s', stage.title, origin)
-  else:
-    variables = {'params': restored[1].params}
+  if restored is not None:
     _logger.info('%s: going on from step %d.', stage.title, restored[0])
-  tx, trainable = stage.optimizer(variables['params'], total_steps)
-  if restored is None:
-    rng = jax.random.fold_in(jax.random.key(stage.config.seed), STAGES.index(stage.name))
-    state = create_state(variables, tx, rng)
-  else:
-    state = replicate(restored[1])
-  step_fn = functools.partial(
-    train_step,
-    model=stage.model(),
-    loss=stage.loss(),
-    tx=tx,
-    use_batch_stats=stage.options.batch_statistics,
-    trainable=trainable,
-    axis_name=AXIS,
-  )
-  return state, parallel(step_fn)
+    return replicate(restored[1]), step_fn
+  variables, origin = initial_variables(stage, fcn)
+  _logger.info('%s: %s', stage.title, origin)
+  rng = jax.random.fold_in(jax.random.key(stage.config.seed), STAGES.index(stage.name))
+  return create_state(variables, tx, rng), step_fn
 
 
 def _batches(stage: Stage, first: int) -> Iterator[pipeline.Batch]:

@@ -23,7 +23,9 @@ from fmx.train.step import (
   Variables,
   create_state,
   eval_step,
+  parallel,
   parallel_eval,
+  train_step,
 )
 
 FCN, CONVLSTM = STAGES = ('fcn', 'convlstm')
@@ -108,6 +110,22 @@ class Stage:
       l2=options.l2,
     )
     return tx, optimizer.trainable(params, options.groups, multipliers)
+
+  def step_fn(
+    self, total_steps: int
+  ) -> tuple[optax.GradientTransformation, Callable[[TrainState, dict], tuple]]:
+    """The optimiser, and `train_step` with it on all devices."""
+    tx, trainable = self.optimizer(self.shapes['params'], total_steps)
+    step = functools.partial(
+      train_step,
+      model=self.model(),
+      loss=self.loss(),
+      tx=tx,
+      use_batch_stats=self.options.batch_statistics,
+      trainable=trainable,
+      axis_name=AXIS,
+    )
+    return tx, parallel(step)
 
   @functools.cached_property
   def logits_of(self) -> Callable[[Variables, dict], jax.Array]:
