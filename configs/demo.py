@@ -4,8 +4,8 @@
 
 A narrow network at a small size on drawn faces, most of whose frames are spoilt in one way or
 another. As in the paper the two stages differ in memory and in loss, and the table shows both at
-once; most of the gain is the loss's. --config.convlstm.loss=cross_entropy leaves the memory alone.
-The numbers say nothing about real faces.
+once: here nearly all of the gain is the loss's. --config.convlstm.loss=cross_entropy leaves the
+memory alone. The numbers say nothing about real faces.
 """
 
 from ml_collections import ConfigDict
@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
   config.fcn.epochs = 15
   config.fcn.learning_rate = 0.003
   config.convlstm.epochs = 8
-  config.convlstm.loss = 'soft_iou'  # SegLoss's linear form needs bounded logits: a coarse head.
+  config.convlstm.loss = 'soft_iou'  # SegLoss's linear form collapses at this gamma.
   config.convlstm.gamma = 1.0
   config.evaluation.batch_size = 8
 
