@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int | str:
 
 def talk(level: int) -> None:
   """Lets fmx say what is of that level, and the libraries only what is wrong."""
-  absl_logging.set_verbosity(absl_logging.WARNING)
+  absl_logging.set_verbosity(absl_logging.ERROR)
   logger, handler = logging.getLogger('fmx'), logging.StreamHandler()
   handler.setFormatter(logging.Formatter('%(message)s'))
   logger.addHandler(handler)
