@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int | str:
   from fmx.train.stopping import Stopped
 
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
+  absl_logging.set_verbosity(absl_logging.ERROR)  # Libraries: only what is wrong.
   try:
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
     talk(logging.INFO if devices.is_first_process() else logging.WARNING)
@@ -58,8 +59,7 @@ def main(arguments: list[str]) -> int | str:
 
 
 def talk(level: int) -> None:
-  """Lets fmx say what is of that level, and the libraries only what is wrong."""
-  absl_logging.set_verbosity(absl_logging.ERROR)
+  """Lets fmx say what is of that level."""
   logger, handler = logging.getLogger('fmx'), logging.StreamHandler()
   handler.setFormatter(logging.Formatter('%(message)s'))
   logger.addHandler(handler)
