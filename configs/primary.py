@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
   model.blocks = (3, 4, 6, 3)  # Bottlenecks in stages 2 to 5; these are ResNet-50's.
   model.head = 'coarse'  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4.
   model.head_features = 64  # Channels of the fine head.
-  model.kernel_size = (1, 1)  # Of conv6 and of the ConvLSTM in its place.
+  model.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
   model.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
   model.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
   model.pretrained = ''  # Keras's ResNet-50 weights (.h5) to start from; '' starts from scratch.
@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
     batch_size=2,  # Clips of `data.clip_length` frames, over all devices.
     loss='seg_loss_linear',  # Eq. 9.
     margin=0.0,  # g of Eqs. 8 and 9.
-    groups=(('head/convlstm/.*', 'new'), ('.*', 'rest')),
+    groups=(('head/(convlstm|memory)/.*', 'new'), ('.*', 'rest')),
     gamma=0.05,
     batch_statistics=False,
   )

@@ -24,9 +24,9 @@ class Head(nn.Module):
 
   Attributes:
     num_classes: K, background included.
-    temporal: Whether a ConvLSTM takes the place of the first 1x1 convolution.
+    temporal: Whether there is a ConvLSTM.
     features: Channels of the fine head.
-    kernel_size: Of the ConvLSTM, and of the convolution in its place.
+    kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
     peepholes: Whether the ConvLSTM has Eq. 1's peephole terms.
     dtype: Of the computation; the ConvLSTM's recurrence and the classifier are float32.
     axis_name: The pmapped axis whose devices share the batch, if any.
@@ -40,24 +40,18 @@ class Head(nn.Module):
   dtype: Dtype = jnp.float32
   axis_name: str | None = None
 
-  def top(
-    self, x: jax.Array, features: int, clips: int, carry: Carry | None, *, dtype: Dtype, name: str
-  ) -> tuple[Carry | None, jax.Array]:
-    """The convolution called `name`, or the ConvLSTM in its place.
+  def memory(self, x: jax.Array, features: int, clips: int, carry: Carry | None) -> tuple:
+    """The ConvLSTM over the frames of each clip.
 
     Args:
       x: [B * T, h, w, C_in].
       features: C.
       clips: B.
       carry: The ConvLSTM's state, or None.
-      dtype: Of the convolution.
-      name: Of the convolution; the ConvLSTM is always `convlstm`.
 
     Returns:
-      The carry and [B * T, h, w, C].
+      The carry and the hidden states [B * T, h, w, C].
     """
-    if not self.temporal:
-      return carry, Conv(features, self.kernel_size, dtype=dtype, name=name)(x)
     lstm = ConvLSTM(features, self.kernel_size, self.peepholes, self.dtype, name='convlstm')
     carry, hidden = lstm(x.reshape(clips, -1, *x.shape[1:]), carry)
     return carry, hidden.reshape(-1, *hidden.shape[2:])
@@ -72,11 +66,17 @@ class CoarseHead(Head):
   ) -> tuple[Carry | None, jax.Array]:
     """Gives the carry and the logits [B * T, H / 16, W / 16, K]."""
     del train
-    return self.top(maps.stage5, self.num_classes, clips, carry, dtype=jnp.float32, name='conv6')
+    if self.temporal:
+      return self.memory(maps.stage5, self.num_classes, clips, carry)
+    return carry, Conv(self.num_classes, self.kernel_size, name='conv6')(maps.stage5)
 
 
 class FineHead(Head):
-  """Ours: the top features go up to stride 4, and are summed on the way with stages 3 and 2."""
+  """Ours: the top features go up to stride 4, and are summed on the way with stages 3 and 2.
+
+  The ConvLSTM adds to the top features rather than take their place: its hidden states pass a
+  convolution that begins at zero, so the ConvLSTM-FCN begins as the FCN that it was made from.
+  """
 
   @nn.compact
   def __call__(
@@ -85,7 +85,10 @@ class FineHead(Head):
     """Gives the carry and the logits [B * T, H / 4, W / 4, K]."""
     conv = functools.partial(Conv, self.features, dtype=self.dtype)
     norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
-    carry, x = self.top(maps.stage5, self.features, clips, carry, dtype=self.dtype, name='top')
+    x = conv(kernel_size=self.kernel_size, name='top')(maps.stage5)
+    if self.temporal:
+      carry, hidden = self.memory(maps.stage5, self.features, clips, carry)
+      x += conv(kernel_init=nn.initializers.zeros_init(), name='memory')(hidden)
     for stride, skip in ((8, maps.stage3), (4, maps.stage2)):
       x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
       x = conv(kernel_size=(3, 3), name=f'conv{stride}')(x)
@@ -106,7 +109,7 @@ class Segmenter(nn.Module):
     width: Channels of the trunk's stage 1; 64 is ResNet-50's.
     blocks: Bottlenecks in stages 2 to 5; (3, 4, 6, 3) is ResNet-50's.
     head_features: Channels of the fine head.
-    kernel_size: Of the ConvLSTM, and of the convolution in its place.
+    kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
     peepholes: Whether the ConvLSTM has Eq. 1's peephole terms, which bind it to one size of frames.
     dtype: Of the computation; parameters, recurrence, classifier and logits are float32.
     axis_name: The pmapped axis whose devices share the batch, if any.

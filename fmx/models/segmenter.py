@@ -66,18 +66,19 @@ def build(
 
 
 def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any], Transfer]:
-  """Puts every weight of a trained FCN but the replaced convolution into the ConvLSTM-FCN.
+  """Puts every weight of a trained FCN into the ConvLSTM-FCN, but conv6, which has no place there.
 
   Args:
     fcn_variables: `params` and `batch_stats` of the FCN.
     temporal_variables: Fresh variables of the ConvLSTM-FCN of the same configuration.
 
   Returns:
-    The ConvLSTM-FCN's variables, of which only those under `head/convlstm` are fresh, and the names
-    of all that were kept, that are new and that were dropped (those of `head/conv6` or `head/top`).
+    The ConvLSTM-FCN's variables, of which only those under `head/convlstm` and, in the fine head,
+    `head/memory` are fresh; and the names of all that were kept, that are new and that were dropped
+    (those of the coarse head's `head/conv6`).
 
   Raises:
-    ValueError: the two differ by more than the replaced convolution, in a name or in a shape.
+    ValueError: the two differ by more than the ConvLSTM, in a name or in a shape.
   """
   old = traverse_util.flatten_dict(dict(fcn_variables), sep='/')
   new = traverse_util.flatten_dict(dict(temporal_variables), sep='/')
@@ -87,12 +88,9 @@ def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any]
     new=tuple(sorted(new.keys() - old.keys())),
     dropped=tuple(sorted(old.keys() - new.keys())),
   )
-  strangers = [name for name in transfer.new if not name.startswith('params/head/convlstm/')]
-  strangers += [
-    name
-    for name in transfer.dropped
-    if not name.startswith(('params/head/conv6/', 'params/head/top/'))
-  ]
+  expected = ('params/head/convlstm/', 'params/head/memory/')
+  strangers = [name for name in transfer.new if not name.startswith(expected)]
+  strangers += [name for name in transfer.dropped if not name.startswith('params/head/conv6/')]
   if strangers:
     raise ValueError(
       'The FCN and the ConvLSTM-FCN are not of one configuration: only one of them has '

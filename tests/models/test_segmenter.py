@@ -59,8 +59,11 @@ def tiny(draw_variables):
   return tiny
 
 
-@pytest.mark.parametrize(('head', 'replaced'), [('coarse', 'conv6'), ('fine', 'top')])
-def test_conversion_keeps_every_weight_but_the_replaced_convolution(tiny, head, replaced):
+@pytest.mark.parametrize(
+  ('head', 'dropped', 'new'),
+  [('coarse', ('conv6/bias', 'conv6/kernel'), ()), ('fine', (), ('memory/bias', 'memory/kernel'))],
+)
+def test_conversion_keeps_every_weight_but_conv6(tiny, head, dropped, new):
   config = dataclasses.replace(TINY, head=head)
   _, old = tiny(config, temporal=False)
   _, fresh = tiny(config, temporal=True)
@@ -72,21 +75,32 @@ def test_conversion_keeps_every_weight_but_the_replaced_convolution(tiny, head, 
   )
   assert set(transfer.kept) | set(transfer.dropped) == set(old)
   assert set(transfer.kept) | set(transfer.new) == set(fresh)
-  assert transfer.dropped == tuple(f'params/head/{replaced}/{name}' for name in ('bias', 'kernel'))
-  assert [name.removeprefix('params/head/convlstm/') for name in transfer.new] == [
-    'cell/recurrent/kernel',
-    'cell/w_cf',
-    'cell/w_ci',
-    'cell/w_co',
-    'input/bias',
-    'input/kernel',
+  assert transfer.dropped == tuple(f'params/head/{name}' for name in dropped)
+  assert [name.removeprefix('params/head/') for name in transfer.new] == [
+    'convlstm/cell/recurrent/kernel',
+    'convlstm/cell/w_cf',
+    'convlstm/cell/w_ci',
+    'convlstm/cell/w_co',
+    'convlstm/input/bias',
+    'convlstm/input/kernel',
+    *new,
   ]
   for name in transfer.kept:
     np.testing.assert_array_equal(converted[name], old[name])
   for name in transfer.new:
     np.testing.assert_array_equal(converted[name], fresh[name])
-  assert f'2 variables dropped: params/head/{replaced}' in str(transfer)
-  assert '6 variables new: params/head/convlstm' in str(transfer)
+  assert f'{len(transfer.new)} variables new: params/head/convlstm' in str(transfer)
+  assert (f'{len(dropped)} variables dropped: params/head/conv6' in str(transfer)) == bool(dropped)
+
+
+def test_with_the_fine_head_the_convlstm_fcn_begins_as_the_fcn(tiny):
+  config = dataclasses.replace(TINY, head='fine')
+  fcn, old = tiny(config, temporal=False)
+  module, _ = tiny(config, temporal=True)
+  video = jax.random.uniform(jax.random.key(0), (1, 2, 32, 32, 3), maxval=255)
+  converted, _ = segmenter.convert(old, jax.jit(module.init)(jax.random.key(1), video))
+  expected, logits = fcn.apply(old, video)[0], module.apply(converted, video)[0]
+  np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_converted_network_runs(tiny):

@@ -33,7 +33,7 @@ def test_tuples_and_lists_are_the_same(tmp_path):
   workdir.claim(tmp_path, ConfigDict(other))
   loaded = workdir.load_config(tmp_path)
   assert loaded.model.blocks == [1, 2, 1, 1]
-  assert loaded.convlstm.groups == [['head/convlstm/.*', 'new'], ['.*', 'rest']]
+  assert loaded.convlstm.groups == [['head/(convlstm|memory)/.*', 'new'], ['.*', 'rest']]
 
 
 def test_another_configuration_is_refused_with_all_that_differs(tmp_path):

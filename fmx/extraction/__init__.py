@@ -1,0 +1,1 @@
+"""From a person's video to a mask per frame."""
