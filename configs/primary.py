@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
-  config.job = 'train'  # 'train', 'evaluate', 'benchmark' or 'demo'.
+  config.job = 'train'  # 'train', 'train_all', 'evaluate', 'extract', 'benchmark' or 'demo'.
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
 
@@ -21,7 +21,8 @@ def get_config() -> ConfigDict:
   config.log_every = 50  # Steps from one loss in the summary to the next.
 
   config.data = data = ConfigDict()
-  data.dataset = 'the300vw_mask/primary'  # TFDS name/config, built by python -m tfds_300vw.
+  # TFDS name/config, built by python -m tfds_300vw; names joined by '+' train on several.
+  data.dataset = 'the300vw_mask/primary'
   data.data_dir = '~/tensorflow_datasets'
   data.image_size = 320  # Pixels; a multiple of 16.
   data.clip_length = 5  # T: frames that the ConvLSTM sees together.
@@ -57,10 +58,23 @@ def get_config() -> ConfigDict:
     batch_statistics=False,
   )
 
-  config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir.
+  config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
+  config.weights = ''  # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'.
   config.evaluation = evaluation = ConfigDict()
   evaluation.split = 'test'  # 'train', 'validation' or 'test'.
   evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
+  evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
+  evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
+
+  config.video = ''  # For the job 'extract': a file, or a folder of frames.
+  config.contact_sheet = False  # Whether 'extract' draws one.
+  config.extraction = extraction = ConfigDict()
+  extraction.method = 'network'  # 'network', or 'landmarks': the 68-landmark tracker.
+  extraction.max_faces = 1  # The largest ones.
+  extraction.box = ()  # Of the face in the first frame: x0, y0, x1, y1 in pixels; () finds it.
+  extraction.state = 'stream'  # As evaluation.state, through a shot.
+  extraction.zoom = True  # Whether the eyes' and the mouth's own models refine the masks.
+  extraction.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
 
   config.benchmark = benchmark = ConfigDict()
   benchmark.steps = 5  # Timed, after the one that compiles.

@@ -1,4 +1,4 @@
-"""The jobs 'train' and 'evaluate' of `run.py`."""
+"""The jobs 'train', 'train_all' and 'evaluate' of `run.py`."""
 
 import json
 import logging
@@ -10,12 +10,17 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from fmx import weights
 from fmx.data.prepared import open_dataset
 from fmx.evaluation import run, tables
+from fmx.extraction import evaluate as systems
+from fmx.extraction.predictor import STATES
 from fmx.models import segmenter
 from fmx.train import loop, optimizer, workdir
+from fmx.train.export import trained_models
 from fmx.train.stages import FCN, STAGES, Stage, trained_variables
 from fmx.train.step import Variables, replicate
+from tfds_300vw import face_mask
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     folder: The workdir.
 
   Returns:
-    The results by name of the model; they are written to the folder too.
+    The results by name of the model; they are written to the folder too, and so are the weights.
 
   Raises:
     ValueError: the configuration does not fit the data, the devices or the workdir.
@@ -47,6 +52,8 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   for stage in stages:
     _logger.info('%s\n%s', stage.title, overview(stage))
     loop.train_stage(stage, fcn)
+  if jax.process_index() == 0:
+    weights.save(folder / weights.FOLDER, trained_models(stages))
   results = {}
   for stage in stages:
     results |= results_of(stage, config)
@@ -54,12 +61,44 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   return results
 
 
-def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
-  """Evaluates the best checkpoint of a stage.
+def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
+  """Trains several models, each in a folder of its own, and puts their weights together.
+
+  The same command goes on where it was interrupted.
 
   Args:
-    config: As `configs/evaluate.py`: `checkpoint` names the stage's folder, `data` the dataset and
-      `evaluation` the split; the network is that of the run.
+    config: As `configs/all.py`: `models` holds the configuration of each, by region.
+    folder: The workdir; the weights go to its folder 'weights'.
+
+  Raises:
+    ValueError: a configuration does not fit the data, the devices or the workdir.
+    OSError: data or checkpoints cannot be read or written.
+    Stopped: the process was asked to stop.
+  """
+  config = config.copy_and_resolve_references()
+  for name, of_model in config.models.items():
+    region = open_dataset(of_model.data.dataset, of_model.data.data_dir).region
+    if region != name:
+      raise ValueError(
+        f'models.{name}.data.dataset is {of_model.data.dataset}, which is of {region!r}: name a '
+        f'dataset of {name!r}.'
+      )
+  for name in sorted(config.models, key=list(face_mask.REGIONS).index):
+    train(config.models[name], folder / name)
+  if jax.process_index() == 0:
+    parts = [weights.load(folder / name) for name in config.models]
+    weights.save(
+      folder / weights.FOLDER, {name: model for part in parts for name, model in part.items()}
+    )
+    print(f'The weights of {", ".join(config.models)} are in {folder / weights.FOLDER}.')
+
+
+def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+  """Evaluates the best checkpoint of a stage, or weights and what they are together.
+
+  Args:
+    config: As `configs/evaluate.py`: `checkpoint` names the stage's folder or `weights` that of the
+      weights, `data` the dataset and `evaluation` the split; the network is that of the run.
     folder: Where the results go.
 
   Returns:
@@ -69,19 +108,60 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     ValueError: the configuration does not fit the run or the data.
     OSError: data or checkpoints cannot be read.
   """
+  if config.checkpoint and config.weights:
+    raise ValueError(
+      f'Both checkpoint ({config.checkpoint!r}) and weights ({config.weights!r}) are given: give '
+      'one of them.'
+    )
+  results = evaluate_weights(config) if config.weights else evaluate_checkpoint(config)
+  folder.mkdir(parents=True, exist_ok=True)
+  write_results(folder, results)
+  return results
+
+
+def evaluate_checkpoint(config: ConfigDict) -> dict[str, Any]:
+  """Evaluates the best checkpoint of a stage; see `evaluate`."""
   path = pathlib.Path(config.checkpoint).expanduser()
   if not config.checkpoint or path.name not in STAGES:
     raise ValueError(
       f'checkpoint is {config.checkpoint!r}; give the folder of a stage in the workdir of a run, '
-      'for instance --config.checkpoint=runs/primary/convlstm.'
+      'for instance --config.checkpoint=runs/primary/convlstm, or weights.'
     )
   trained = workdir.load_config(path.parent)
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   dataset.clips(config.evaluation.split)
-  results = results_of(Stage(path.name, trained, dataset, path), config)
-  folder.mkdir(parents=True, exist_ok=True)
-  write_results(folder, results)
-  return results
+  return results_of(Stage(path.name, trained, dataset, path), config)
+
+
+def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
+  """Evaluates weights, each network alone and all together; see `evaluate`."""
+  options = config.evaluation
+  if options.state not in STATES:
+    raise ValueError(
+      f'evaluation.state is {options.state!r}; it must be one of {", ".join(STATES)}.'
+    )
+  if options.batch_size < 1:
+    raise ValueError(f'evaluation.batch_size is {options.batch_size}; it must be 1 or more.')
+  if jax.process_count() > 1:
+    raise ValueError('Weights are evaluated by one process: start one alone.')
+  models = weights.load(config.weights)
+  dataset = open_dataset(config.data.dataset, config.data.data_dir)
+  dataset.clips(options.split)
+  label_landmarks = None
+  if options.landmarks:
+    # Only now: it needs a library that not everybody has.
+    from fmx.extraction.landmark_tracker import LandmarkTracker
+
+    label_landmarks = LandmarkTracker().label_clip
+  _logger.info('Evaluating %s on the %s split.', ', '.join(models), options.split)
+  return systems.evaluate(
+    models,
+    dataset,
+    options.split,
+    batch_size=options.batch_size,
+    stream=options.state == 'stream',
+    label_landmarks=label_landmarks,
+  )
 
 
 def check_stages(config: ConfigDict) -> None:
@@ -149,8 +229,13 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
   partial.write_text(json.dumps(results, indent=2) + '\n')
   os.replace(partial, folder / 'results.json')
   markdown = f'{tables.as_markdown(rows)}\n{tables.as_markdown(positions)}'
+  text = f'\n{tables.as_text(rows)}\nmIoU by position in the window:\n{tables.as_text(positions)}'
+  if all('temporal' in result for result in results.values()):
+    temporal = tables.temporal_rows(results)
+    markdown += f'\n{tables.as_markdown(temporal)}'
+    text += f'\nFrom frame to frame:\n{tables.as_text(temporal)}'
   (folder / 'results.md').write_text(markdown)
-  print(f'\n{tables.as_text(rows)}\nmIoU by position in the window:\n{tables.as_text(positions)}')
+  print(text)
 
 
 def overview(stage: Stage) -> str:

@@ -27,7 +27,7 @@ from tfds_300vw.the300vw_mask.the300vw_mask_dataset_builder import (
 
 BAD_FRAMES_LINE = re.compile(r'(?P<video_id>\S+)\s+(?P<first>\d+)(\s*-\s*(?P<last>\d+))?')
 HOW = {  # Flags of ClipOptions: type and help.
-  'clip_length': (int, 'frames of a clip'),
+  'clip_length': (int, 'frames of a clip; 5 for stills'),
   'fraction': (float, "share of each video's clips that is kept"),
   'seed': (int, 'seeds the split, the choice of clips and the noise on the boxes'),
   'face_margin': (float, "side of the face crop over the mean side of the landmarks' box"),
@@ -36,6 +36,7 @@ HOW = {  # Flags of ClipOptions: type and help.
   'box_shift': (float, 'largest shift of a training box, as a share of its side'),
   'box_scale': (float, "largest relative change of a training box's side"),
   'jpeg_quality': (int, 'of the stored frames, 95 to 100'),
+  'camera_motion': (float, 'strength of the motion that makes clips of stills, 0 to 1'),
 }
 
 
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
   defaults = ClipOptions()
   for name, (kind, meaning) in HOW.items():
     default = getattr(defaults, name)
-    add(f'--{name}', type=kind, default=default, help=f'{meaning} (default: {default})')
+    add(f'--{name}', type=kind, help=f'{meaning} (default: {default})')  # None is the config's.
   return found
 
 
@@ -132,11 +133,12 @@ def named_config(flags: argparse.Namespace) -> MaskConfig:
     OSError: a file of options cannot be read.
   """
   config = Builder.builder_configs[flags.config]
+  given = {name: getattr(flags, name) for name in HOW if getattr(flags, name) is not None}
   options = dataclasses.replace(
     config.options,
     splits=flags.splits and read_splits(flags.splits),
     bad_frames=read_bad_frames(flags.bad_frames) if flags.bad_frames else {},
-    **{name: getattr(flags, name) for name in HOW},
+    **given,
   )
   if options == config.options and flags.name in (None, config.name):
     return config
@@ -156,11 +158,12 @@ def refuse_another(builder: Builder, manual_dir: pathlib.Path, config: MaskConfi
     ValueError: they differ; the message says in what.
   """
   wanted = json.loads(json.dumps(dataclasses.asdict(config.options)))
-  built = builder.info.metadata['options']
+  # A dataset that is older than an option has what is now its default.
+  built = dataclasses.asdict(ClipOptions()) | builder.info.metadata['options']
   differing = [
-    f'{name} {built.get(name)!r}, not {wanted[name]!r}'
+    f'{name} {built[name]!r}, not {wanted[name]!r}'
     for name in wanted
-    if built.get(name) != wanted[name]
+    if built[name] != wanted[name]
   ]
   if (
     fingerprint(SOURCES[config.source].find(manual_dir, config.options))

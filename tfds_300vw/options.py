@@ -16,7 +16,8 @@ class ClipOptions:
     region: 'primary' for whole faces, 'eyes' or 'mouth' for the zoomed-in datasets.
     clip_length: Frames of a clip. The paper's clips last one second at 30 frames a second.
     fraction: Share of each video's clips that is kept, in (0, 1]; at least one clip is.
-    seed: Seeds the split, the choice of clips and the noise on the region boxes.
+    seed: Seeds the split, the choice of clips and the noise on the region boxes, and the
+      motion of stills.
     splits: The user's own lists of video ids by split name; None draws the split.
     bad_frames: Frame ranges (first, last) of each video id, counted from 1, last included, that
       are badly annotated: no clip has them.
@@ -26,6 +27,7 @@ class ClipOptions:
     box_shift: Largest shift of a region box in the training split, as a share of its side.
     box_scale: Largest relative change of a region box's side in the training split.
     jpeg_quality: Of the stored frames, 95 to 100.
+    camera_motion: Strength of the motion that makes a clip of a still image, 0 to 1; 0 is none.
   """
 
   region: str = 'primary'
@@ -40,6 +42,7 @@ class ClipOptions:
   box_shift: float = boxes.BOX_SHIFT
   box_scale: float = boxes.BOX_SCALE
   jpeg_quality: int = 95
+  camera_motion: float = 1.0
 
   def __post_init__(self):
     """Refuses values that no dataset can be built with.
@@ -58,6 +61,7 @@ class ClipOptions:
       'box_shift': (0 <= self.box_shift < 0.5, 'at least 0 and below 0.5'),
       'box_scale': (0 <= self.box_scale < 1, 'at least 0 and below 1'),
       'jpeg_quality': (95 <= self.jpeg_quality <= 100, 'from 95 to 100'),
+      'camera_motion': (0 <= self.camera_motion <= 1, 'from 0 to 1'),
     }
     for name, (holds, legal) in checks.items():
       if not holds:

@@ -18,7 +18,9 @@ __all__ = [
   'Dataset',
   'EvalBatch',
   'EvalWindow',
+  'Window',
   'Windows',
+  'clip_windows',
   'eval_batches',
   'open_dataset',
   'steps_per_epoch',
@@ -173,6 +175,26 @@ def eval_batches(
   return prefetch(grain.MapDataset.source(steps), workers)
 
 
+def clip_windows(
+  dataset: Dataset, split: str, *, clip_length: int, workers: int = 0
+) -> Iterator[list[Window]]:
+  """Yields the clips of a split in order, each as its windows in order; every frame is there once.
+
+  Args:
+    dataset: As `open_dataset` gives it.
+    split: 'train', 'validation' or 'test'.
+    clip_length: T, frames of a window. What is left of a clip is a shorter window.
+    workers: Processes that read and decode; 0 uses threads of this process.
+
+  Raises:
+    ValueError: there is no such split.
+  """
+  windows = Windows(dataset, split, clip_length, keep_rest=True)
+  numbers = [-(-frames // clip_length) for frames in dataset.clip_lengths[split]]
+  clips = _ClipWindows(windows, tuple(np.cumsum([0, *numbers]).tolist()))
+  return prefetch(grain.MapDataset.source(clips), workers)
+
+
 @dataclasses.dataclass(frozen=True)
 class _TrainExample:
   """Makes a window ready for the batch; can be sent to a worker."""
@@ -185,6 +207,20 @@ class _TrainExample:
     if self.augmentation is not None:
       frames, labels = augment(frames, labels, self.augmentation, rng)
     return {'video': frames, 'labels': labels, 'window': np.int32(window.index)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _ClipWindows:
+  """The windows of each clip: those from `ends[i]` to `ends[i + 1]`."""
+
+  windows: Windows
+  ends: tuple[int, ...]
+
+  def __len__(self) -> int:
+    return len(self.ends) - 1
+
+  def __getitem__(self, clip: int) -> list[Window]:
+    return [self.windows[index] for index in range(self.ends[clip], self.ends[clip + 1])]
 
 
 @dataclasses.dataclass(frozen=True)

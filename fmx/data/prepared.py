@@ -4,8 +4,10 @@ Only the frames of the window that is asked for are decoded, not those of its wh
 here can be pickled, and opens its files in the process that reads them.
 """
 
+import bisect
 import dataclasses
 import functools
+import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +25,13 @@ class Clip:
   Attributes:
     video_id: The video that it was cut from.
     frame_numbers: int32 [T], counted from 1 in the video.
+    boxes: int32 [T, 4], where in the source's frames the frames here were cut out.
     frames: T times 'image' and 'labels', decoded when asked for; their sizes may differ.
   """
 
   video_id: str
   frame_numbers: np.ndarray
+  boxes: np.ndarray
   frames: Sequence[Mapping[str, np.ndarray]]
 
 
@@ -41,6 +45,8 @@ class Window:
     clip: Names the clip, as the dataset's key does: video and number of the clip's first frame.
     start: Position of the window's first frame in its clip, from 0.
     frame_numbers: int32 [T], counted from 1 in the video.
+    boxes: int32 [T, 4], where in the source's frames the images were cut out. The source may hold
+      cut-out faces itself, as the authors' zip does: then a box is of its image, not of the video.
     frames: T images, uint8 [h, w, 3], RGB.
     labels: T maps of class ids, uint8 [h, w].
   """
@@ -50,6 +56,7 @@ class Window:
   clip: str
   start: int
   frame_numbers: np.ndarray
+  boxes: np.ndarray
   frames: list[np.ndarray]
   labels: list[np.ndarray]
 
@@ -70,6 +77,7 @@ class Clips(Sequence):
     return Clip(
       video_id=record['video_id'].decode(),
       frame_numbers=record['frame_numbers'],
+      boxes=record['boxes'],
       frames=record['frames'],
     )
 
@@ -81,16 +89,34 @@ class Clips(Sequence):
     return {name: value for name, value in vars(self).items() if name != '_records'}
 
 
+class JoinedClips(Sequence):
+  """The clips of several datasets, one after another."""
+
+  def __init__(self, parts: Sequence[Clips]):
+    self._parts = tuple(parts)
+    self._ends = tuple(itertools.accumulate(len(part) for part in parts))
+
+  def __len__(self) -> int:
+    return self._ends[-1]
+
+  def __getitem__(self, index: int) -> Clip:
+    part = bisect.bisect_right(self._ends, index)
+    if index < 0 or part == len(self._parts):
+      raise IndexError(f'There is no clip {index} among {len(self)}.')
+    return self._parts[part][index - self._ends[part] + len(self._parts[part])]
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
   """What is known of a prepared dataset before a clip is read.
 
   Attributes:
     name: For instance 'the300vw_mask/primary'.
-    directory: Of the prepared files.
+    directory: Of the prepared files; of several datasets, the folder that holds them.
     region: 'primary', 'eyes' or 'mouth'.
     class_names: By class id.
     clip_lengths: By split, the number of frames of each clip.
+    parts: The datasets of which this one is made, if it is several.
   """
 
   name: str
@@ -98,14 +124,18 @@ class Dataset:
   region: str
   class_names: tuple[str, ...]
   clip_lengths: Mapping[str, tuple[int, ...]]
+  parts: tuple['Dataset', ...] = ()
 
-  def clips(self, split: str) -> Clips:
+  def clips(self, split: str) -> Clips | JoinedClips:
     """The clips of a split, in the order in which they are stored: by video, then by frame.
 
     Raises:
       ValueError: the dataset has no such split.
     """
-    return Clips(self.directory, split, self.num_clips(split))
+    number = self.num_clips(split)
+    if self.parts:
+      return JoinedClips([part.clips(split) for part in self.parts if split in part.clip_lengths])
+    return Clips(self.directory, split, number)
 
   def num_clips(self, split: str) -> int:
     """The number of clips of a split.
@@ -172,6 +202,7 @@ class Windows(Sequence):
       clip=f'{clip.video_id}_{clip.frame_numbers[0]:06d}',
       start=start,
       frame_numbers=clip.frame_numbers[start:stop],
+      boxes=clip.boxes[start:stop],
       frames=list(frames),
       labels=list(labels),
     )
@@ -192,20 +223,43 @@ class Windows(Sequence):
 
 
 def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
-  """Opens a prepared dataset; no clip is read yet.
+  """Opens a prepared dataset, or several as one; no clip is read yet.
 
   Args:
-    name: 'the300vw_mask/primary' or another that was built.
+    name: 'the300vw_mask/primary' or another that was built; names joined by '+' make one dataset
+      of several, whose splits are theirs one after another.
     data_dir: The folder that `python -m tfds_300vw --data_dir=…` was given.
 
   Returns:
     The dataset.
 
   Raises:
-    ValueError: it cannot be read one clip at a time.
+    ValueError: it cannot be read one clip at a time, or the several are not of one region.
     FileNotFoundError: it is not built in `data_dir`.
   """
   root = pathlib.Path(data_dir).expanduser()
+  parts = tuple(_open_one(part, root) for part in name.split('+'))
+  return parts[0] if len(parts) == 1 else _join(name, root, parts)
+
+
+def _join(name: str, root: pathlib.Path, parts: Sequence[Dataset]) -> Dataset:
+  first = parts[0]
+  for part in parts:
+    if part.class_names != first.class_names:
+      raise ValueError(
+        f'{part.name} has the classes {", ".join(part.class_names)}, but {first.name} '
+        f'{", ".join(first.class_names)}: join datasets of one region.'
+      )
+    if parts.count(part) > 1:
+      raise ValueError(f'{name} names {part.name} twice: name each dataset once.')
+  splits = dict.fromkeys(split for part in parts for split in part.clip_lengths)
+  lengths = {
+    split: sum((part.clip_lengths.get(split, ()) for part in parts), ()) for split in splits
+  }
+  return Dataset(name, root, first.region, first.class_names, lengths, parts)
+
+
+def _open_one(name: str, root: pathlib.Path) -> Dataset:
   directory = root / name / str(tfds_300vw.Builder.VERSION)
   if not (directory / 'dataset_info.json').is_file():
     config = name.rpartition('/')[2]

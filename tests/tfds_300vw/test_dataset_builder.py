@@ -371,7 +371,9 @@ def test_the_dataset_is_documented_for_tfds():
   assert 'wang2019face' in metadata.citation
   assert 'content.data-type.video' in metadata.tags
   assert list(tfds_300vw.Builder.builder_configs) == [
-    f'{source}{region}' for source in ('', 'released_') for region in ('primary', 'eyes', 'mouth')
+    f'{source}{region}'
+    for source in ('', 'released_', 'stills_')
+    for region in ('primary', 'eyes', 'mouth')
   ]
 
 

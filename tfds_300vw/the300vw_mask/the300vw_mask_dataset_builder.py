@@ -16,11 +16,12 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_300vw import clips, face_mask, released, videos, workers
+from tfds_300vw import clips, face_mask, released, stills, videos, workers
 from tfds_300vw.options import ClipOptions
 
 CLIPS_PER_SHARD = 64  # About 100 MB of faces.
-SOURCES = {'videos': videos, 'released': released}
+SOURCES = {'videos': videos, 'released': released, 'stills': stills}
+OPTIONS = {'stills': {'clip_length': stills.CLIP_LENGTH}}  # Where a source has its own defaults.
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -28,7 +29,8 @@ class MaskConfig(tfds.core.BuilderConfig):
   """A way of making the dataset.
 
   Attributes:
-    source: 'videos' for 300VW itself or clips in its layout, 'released' for the authors' zip.
+    source: 'videos' for 300VW itself or clips in its layout, 'released' for the authors' zip,
+      'stills' for still images.
     options: How clips are chosen and cut.
   """
 
@@ -42,7 +44,7 @@ def _config(name: str, description: str) -> MaskConfig:
     name=name,
     description=description,
     source=source or 'videos',
-    options=ClipOptions(region=region),
+    options=ClipOptions(region=region, **OPTIONS.get(source, {})),
   )
 
 
@@ -60,9 +62,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     _config('released_primary', "Whole faces from the authors' released zip."),
     _config('released_eyes', "Boxes around both eyes from the authors' released zip."),
     _config('released_mouth', "Boxes around the mouth from the authors' released zip."),
+    _config('stills_primary', 'Whole faces from still images that a virtual camera films.'),
+    _config('stills_eyes', 'Boxes around both eyes from still images.'),
+    _config('stills_mouth', 'Boxes around the mouth from still images.'),
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"""\
-Both sources need a licence from their owners, so neither is downloaded for you.
+The sources need a licence from their owners, so none is downloaded for you.
 
 `primary`, `eyes` and `mouth` are made from 300VW: ask for it at
 https://ibug.doc.ic.ac.uk/resources/300-VW/ and unpack it so that the manual directory is
@@ -75,6 +80,12 @@ Your own videos work too if they are laid out like that.
 paper's authors give out on request. Unpack it so that the manual directory is
 
 {released.EXPECTED_TREE}
+
+`stills_primary`, `stills_eyes` and `stills_mouth` are made from still images with 68 landmarks, for
+instance those of 300-W, https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/. Unpack them
+so that the manual directory is
+
+{stills.EXPECTED_TREE}
 """
 
   def __init__(

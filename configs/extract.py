@@ -1,0 +1,20 @@
+"""Extracts the masks of the face in a video, or in a folder of frames.
+
+  python run.py --config=configs/extract.py --workdir=out \\
+    --config.video=clip.mp4 --config.weights=runs/faces
+
+The workdir gets `overlay.mp4` (the video under the class colours, with its sound), `masks/` (a PNG
+of class ids for each frame), `summary.json` (boxes, areas and confidence of every frame, totals,
+temporal quality, speed) and, with --config.contact_sheet, `contact_sheet.png`. The same command
+goes on where it was interrupted.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import primary
+
+
+def get_config() -> ConfigDict:
+  config = primary.get_config()
+  config.job = 'extract'
+  return config

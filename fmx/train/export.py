@@ -1,0 +1,48 @@
+"""From the checkpoints of a training to weights that can be handed on."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from fmx import weights
+from fmx.train.stages import Stage, trained_variables
+
+
+def trained_models(stages: Sequence[Stage]) -> dict[str, weights.Model]:
+  """The best network of a training; for whole faces also the FCN that it was made from.
+
+  Args:
+    stages: Of the training, the last one's network being the result.
+
+  Returns:
+    The networks by the names that `fmx.weights` has for them.
+
+  Raises:
+    OSError: a checkpoint cannot be read.
+  """
+  last = stages[-1]
+  region = last.dataset.region
+  models = {region: _model(last)}
+  if region == 'primary' and len(stages) > 1:
+    models['fcn'] = _model(stages[0])
+  return models
+
+
+def _model(stage: Stage) -> weights.Model:
+  step, variables, metrics = trained_variables(stage)
+  return weights.Model(
+    network=stage.model(axis_name=None),
+    variables=jax.tree.map(np.asarray, variables),
+    region=stage.dataset.region,
+    class_names=stage.dataset.class_names,
+    image_size=stage.config.data.image_size,
+    clip_length=stage.config.data.clip_length,
+    options={name: stage.config.model[name] for name in weights.NETWORK_OPTIONS},
+    trained={
+      'dataset': stage.dataset.name,
+      'loss': stage.options.loss,
+      'step': step,
+      'validation_miou': round(metrics['miou'], 4),
+    },
+  )

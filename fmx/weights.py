@@ -1,0 +1,199 @@
+"""A folder of trained networks that can be handed on: it loads without any other file.
+
+  weights.json   what each network is, what goes in and what comes out
+  primary/ …     the variables of each
+
+The networks go by name: 'primary' labels faces, 'eyes' and 'mouth' label boxes around those, and
+'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the evaluation.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from fmx.models import segmenter
+from fmx.models.resnet import MEAN_BGR
+from fmx.tree_io import load_tree, save_tree
+from tfds_300vw import face_mask
+
+FORMAT, VERSION = 'fmx weights', 1
+DESCRIPTION = 'weights.json'
+FOLDER = 'weights'  # Inside the folder of a training of all networks.
+REGIONS = {'fcn': 'primary', 'primary': 'primary', 'eyes': 'eyes', 'mouth': 'mouth'}
+NETWORK_OPTIONS = ('width', 'blocks', 'head', 'head_features', 'kernel_size', 'peepholes')
+INPUT = {'size': 'stretched, bilinear with antialiasing', 'channels': 'BGR', 'mean': MEAN_BGR}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A trained network and how it is used.
+
+  Attributes:
+    network: From video [B, T, S, S, 3], RGB in [0, 255], to logits [B, T, S, S, K].
+    variables: Its 'params' and 'batch_stats'.
+    region: A key of `tfds_300vw.face_mask.REGIONS`.
+    class_names: Of the K classes, background first.
+    image_size: S, in pixels.
+    clip_length: T, the frames of a window.
+    options: What `segmenter.build` makes the network of: the NETWORK_OPTIONS.
+    trained: Where the weights are from, for people: any JSON.
+  """
+
+  network: segmenter.Segmenter
+  variables: Mapping[str, Any]
+  region: str
+  class_names: tuple[str, ...]
+  image_size: int
+  clip_length: int
+  options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
+  """Writes weights, in place of those that the folder may hold.
+
+  Args:
+    folder: Whole or not there at all, whenever it is looked at.
+    models: By name: 'primary', and any of 'fcn', 'eyes' and 'mouth'.
+
+  Raises:
+    ValueError: there is no such network, or one's region is not its name's.
+    FileExistsError: the folder holds something else.
+    OSError: it cannot be written.
+  """
+  folder = pathlib.Path(folder).absolute()
+  for name, model in models.items():
+    if REGIONS.get(name) != model.region:
+      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {model.region!r}.')
+  if folder.exists() and not (folder / DESCRIPTION).is_file():
+    raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
+  partial = folder.with_name(f'{folder.name}.partial')
+  shutil.rmtree(partial, ignore_errors=True)
+  partial.mkdir(parents=True)
+  try:
+    for name, model in models.items():
+      save_tree(partial / name, dict(model.variables))
+    text = json.dumps(
+      {
+        'format': FORMAT,
+        'version': VERSION,
+        'models': {name: _describe(model) for name, model in models.items()},
+      },
+      indent=2,
+    )
+    (partial / DESCRIPTION).write_text(text + '\n')
+    if folder.exists():
+      shutil.rmtree(folder)
+    partial.rename(folder)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
+  """Reads weights.
+
+  Args:
+    folder: Of weights, or of a training that put them into its folder 'weights'.
+    dtype: Of the computation: 'float32', 'bfloat16' or 'auto', bfloat16 on GPUs.
+
+  Returns:
+    The networks by name, 'primary' among them unless only others were trained.
+
+  Raises:
+    FileNotFoundError: there are no weights.
+    ValueError: they are of another version or cannot be understood.
+    OSError: they are damaged.
+  """
+  folder = pathlib.Path(folder).expanduser()
+  if not (folder / DESCRIPTION).is_file():
+    if not (folder / FOLDER / DESCRIPTION).is_file():
+      raise FileNotFoundError(
+        f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
+        'finished training with configs/all.py.'
+      )
+    folder = folder / FOLDER
+  path = folder / DESCRIPTION
+  try:
+    description = json.loads(path.read_bytes())
+    kind, version = description['format'], description['version']
+  except (ValueError, KeyError, TypeError) as error:
+    raise ValueError(f'{path} does not describe weights: take another copy of them.') from error
+  if (kind, version) != (FORMAT, VERSION):
+    raise ValueError(
+      f'{path} is {kind!r} version {version}; this program reads {FORMAT!r} version {VERSION}: '
+      'update the one that is older.'
+    )
+  entries = description.get('models')
+  if not isinstance(entries, dict) or not entries:
+    raise ValueError(f'{path} describes no network: take another copy of the weights.')
+  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+
+
+def _describe(model: Model) -> dict[str, Any]:
+  return {
+    'region': model.region,
+    'class_names': model.class_names,
+    'image_size': model.image_size,
+    'clip_length': model.clip_length,
+    'temporal': model.network.temporal,
+    'network': {option: model.options[option] for option in NETWORK_OPTIONS},
+    'input': INPUT,
+    'trained': dict(model.trained),
+  }
+
+
+def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model:
+  """Reads one network and checks that everything fits together."""
+  path = folder.parent / DESCRIPTION
+  try:
+    size, region = entry['image_size'], entry['region']
+    class_names, options = tuple(entry['class_names']), dict(entry['network'])
+    length, temporal = entry['clip_length'], entry['temporal']
+    options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
+    known = set(options) == set(NETWORK_OPTIONS) and entry['input'] == _as_json(INPUT)
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} does not say all of {folder.name!r} ({error!r}).') from error
+  if not known or region not in face_mask.REGIONS or REGIONS.get(folder.name) != region:
+    raise ValueError(
+      f'{path} describes {folder.name!r} as this program cannot run it: {json.dumps(entry):.300}'
+    )
+  if class_names != face_mask.class_names(region):
+    raise ValueError(
+      f'{path}: {folder.name!r} has the classes {", ".join(class_names)}; '
+      f'{region!r} has {", ".join(face_mask.class_names(region))}.'
+    )
+  config = types.SimpleNamespace(**options, dtype=dtype)
+  network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
+  variables = load_tree(folder)
+  _check_shapes(network, variables, size, folder)
+  trained = entry.get('trained', {})
+  return Model(network, variables, region, class_names, size, length, options, trained)
+
+
+def _check_shapes(network: Any, variables: Any, size: int, folder: pathlib.Path) -> None:
+  """Raises ValueError where the variables are not those of the network."""
+  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
+  expected = jax.eval_shape(network.init, jax.random.key(0), video)
+  shapes, found = (
+    {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
+    for tree in (expected, variables)
+  )
+  for name in sorted(shapes.keys() | found.keys()):
+    if shapes.get(name) != found.get(name):
+      raise ValueError(
+        f'{folder}: {name} is {found.get(name, "absent")}, where the network described in '
+        f'{DESCRIPTION} has {shapes.get(name, "nothing")}: take another copy of the weights.'
+      )
+
+
+def _as_json(value: Any) -> Any:
+  return json.loads(json.dumps(value))

@@ -1,0 +1,141 @@
+"""Weights travel in one folder and load without any other file."""
+
+import json
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fmx import weights
+from fmx.models import segmenter
+from tfds_300vw import face_mask
+
+OPTIONS = {
+  'width': 4,
+  'blocks': (1, 1, 1, 1),
+  'head': 'fine',
+  'head_features': 8,
+  'kernel_size': (1, 1),
+  'peepholes': True,
+}
+
+
+def make_model(region, *, temporal=True, **options):
+  options = OPTIONS | options
+  names = face_mask.class_names(region)
+  config = types.SimpleNamespace(**options, dtype='float32')
+  network = segmenter.build(config, len(names), temporal=temporal, image_size=32)
+  shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3)))
+  rng = np.random.default_rng(len(region) + temporal)
+  variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
+  return weights.Model(network, variables, region, names, 32, 5, options, {'dataset': 'a/b'})
+
+
+@pytest.fixture(scope='module')
+def models():
+  return {
+    'primary': make_model('primary'),
+    'fcn': make_model('primary', temporal=False),
+    'eyes': make_model('eyes', head='coarse'),
+  }
+
+
+@pytest.fixture
+def folder(models, tmp_path):
+  weights.save(tmp_path / 'faces', models)
+  return tmp_path / 'faces'
+
+
+def edit(folder, change):
+  description = json.loads((folder / 'weights.json').read_text())
+  change(description)
+  (folder / 'weights.json').write_text(json.dumps(description))
+
+
+def test_what_was_saved_is_loaded_wherever_the_folder_went(models, folder, tmp_path):
+  folder = folder.rename(tmp_path / 'elsewhere')
+  loaded = weights.load(folder, dtype='float32')
+  assert loaded.keys() == models.keys()
+  for name, model in models.items():
+    assert loaded[name].network == model.network
+    jax.tree.map(np.testing.assert_array_equal, loaded[name].variables, model.variables)
+    assert loaded[name].class_names == face_mask.class_names(model.region)
+    assert (loaded[name].image_size, loaded[name].clip_length) == (32, 5)
+    assert loaded[name].trained == {'dataset': 'a/b'}
+
+
+def test_the_folder_of_a_training_holds_them_too(models, tmp_path):
+  weights.save(tmp_path / 'run/weights', models)
+  assert weights.load(tmp_path / 'run').keys() == models.keys()
+
+
+def test_a_second_time_replaces_the_first(folder, models):
+  weights.save(folder, {'primary': models['primary']})
+  assert list(weights.load(folder)) == ['primary']
+  assert [path.name for path in folder.parent.iterdir()] == ['faces']
+
+
+def test_a_folder_of_something_else_is_left_alone(models, tmp_path):
+  (tmp_path / 'precious').write_text('')
+  with pytest.raises(FileExistsError, match='exists and holds no weights'):
+    weights.save(tmp_path, models)
+  assert [path.name for path in tmp_path.iterdir()] == ['precious']
+
+
+def test_what_fails_half_way_leaves_the_old_weights(folder, models, monkeypatch):
+  def fail(path, tree):
+    raise OSError('the disk is full')
+
+  monkeypatch.setattr(weights, 'save_tree', fail)
+  with pytest.raises(OSError, match='the disk is full'):
+    weights.save(folder, models)
+  assert weights.load(folder).keys() == models.keys()
+  assert [path.name for path in folder.parent.iterdir()] == ['faces']
+
+
+def test_a_network_under_another_s_name_is_refused(models, tmp_path):
+  with pytest.raises(ValueError, match="'mouth' is of 'eyes'"):
+    weights.save(tmp_path / 'faces', {'mouth': models['eyes']})
+
+
+def test_no_weights_get_one_sentence(tmp_path):
+  with pytest.raises(FileNotFoundError, match='holds no weights'):
+    weights.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda d: d.update(version=2), r"version 2; this program reads 'fmx weights' version 1"),
+    (lambda d: d.update(format='other'), "is 'other' version 1"),
+    (lambda d: d.pop('format'), 'does not describe weights'),
+    (lambda d: d.update(models={}), 'describes no network'),
+    (lambda d: d['models']['eyes'].pop('image_size'), "does not say all of 'eyes'"),
+    (lambda d: d['models']['eyes'].update(region='mouth'), "describes 'eyes' as this program can"),
+    (lambda d: d['models']['eyes']['input'].update(channels='RGB'), 'as this program cannot run'),
+    (lambda d: d['models']['eyes']['network'].update(depth=3), 'as this program cannot run it'),
+    (lambda d: d['models']['eyes'].update(class_names=['a', 'b']), "'eyes' has the classes a, b"),
+    (lambda d: d['models']['eyes']['network'].update(width=8), r'bn1/mean is \(4,\), where the'),
+    (lambda d: d['models']['eyes']['network'].update(head='x'), "model.head is 'x'"),
+  ],
+)
+def test_a_description_that_does_not_fit_is_refused(folder, change, message):
+  edit(folder, change)
+  with pytest.raises(ValueError, match=message):
+    weights.load(folder)
+
+
+def test_a_file_that_is_no_json_is_named(folder):
+  (folder / 'weights.json').write_text('{')
+  with pytest.raises(ValueError, match='weights.json does not describe weights'):
+    weights.load(folder)
+
+
+def test_damaged_variables_are_noticed(folder):
+  for path in (folder / 'eyes').rglob('*'):
+    if path.is_file() and path.stat().st_size > 4000:
+      path.write_bytes(bytes(100))
+  with pytest.raises(OSError, match='eyes is damaged'):
+    weights.load(folder)
