@@ -18,6 +18,7 @@ from PIL import Image
 import tfds_300vw
 from fmx.data import pipeline, prepared
 from fmx.data.transforms import Augmentation, resize_frame, resize_labels
+from tfds_300vw.options import ClipOptions
 
 NAME = 'the300vw_mask/released_primary'
 # Frame numbers of each clip; a gap starts a new clip.
@@ -124,6 +125,31 @@ def test_windows_hold_the_files_on_disk(dataset, released):
     assert seen == [
       (video_id, number) for video_id, clips in videos.items() for number in itertools.chain(*clips)
     ]
+
+
+def test_several_datasets_are_read_as_one(data_dir, dataset, released, tmp_path):
+  data_dir = shutil.copytree(data_dir, tmp_path / 'data')
+  options = ClipOptions(clip_length=4)
+  tfds_300vw.Builder(
+    config=tfds_300vw.MaskConfig(name='again', source='released', options=options),
+    data_dir=data_dir,
+    file_format='array_record',
+  ).download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=released))
+  again = pipeline.open_dataset('the300vw_mask/again', data_dir)
+  both = pipeline.open_dataset(f'{dataset.name}+{again.name}', data_dir)
+  assert (both.region, both.class_names) == (dataset.region, dataset.class_names)
+  for split in dataset.clip_lengths:
+    clips = [*dataset.clips(split), *again.clips(split)]
+    joined = pickle.loads(pickle.dumps(both.clips(split)))
+    assert len(joined) == len(clips) == len(both.clip_lengths[split])
+    for clip, expected, length in zip(joined, clips, both.clip_lengths[split], strict=True):
+      assert clip.video_id == expected.video_id
+      np.testing.assert_array_equal(clip.frame_numbers, expected.frame_numbers)
+      assert len(clip.frames) == length
+  with pytest.raises(IndexError, match='There is no clip -1'):
+    both.clips('train')[-1]
+  with pytest.raises(ValueError, match='names the300vw_mask/again twice'):
+    pipeline.open_dataset(f'{again.name}+{again.name}', data_dir)
 
 
 def test_windows_know_their_place(dataset):
