@@ -29,8 +29,8 @@ def model(region: str) -> ConfigDict:
   config.data.dataset = f'the300vw_mask/{region}_all+the300vw_mask/stills_{region}'
   config.data.workers = 0
   config.data.augmentation.update(shift=0.08, scale=0.2, blur=1.0, noise=6.0, occlusion=0.25)
-  config.fcn.epochs = 6
-  config.convlstm.epochs = 2
+  config.fcn.epochs = 4
+  config.convlstm.epochs = 1
   config.convlstm.batch_size = 4
   config.convlstm.loss = 'cross_entropy'
   config.convlstm.gamma = 0.2

@@ -48,16 +48,17 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   fcn = trained_fcn(stages, config)
   for stage in stages:
     stage.check()
-  workdir.claim(folder, config)
-  for stage in stages:
-    _logger.info('%s\n%s', stage.title, overview(stage))
-    loop.train_stage(stage, fcn)
-  if jax.process_index() == 0:
-    weights.save(folder / weights.FOLDER, trained_models(stages))
-  results = {}
-  for stage in stages:
-    results |= results_of(stage, config)
-  write_results(folder, results)
+  with workdir.held(folder):
+    workdir.claim(folder, config)
+    for stage in stages:
+      _logger.info('%s\n%s', stage.title, overview(stage))
+      loop.train_stage(stage, fcn)
+    if jax.process_index() == 0:
+      weights.save(folder / weights.FOLDER, trained_models(stages))
+    results = {}
+    for stage in stages:
+      results |= results_of(stage, config)
+    write_results(folder, results)
   return results
 
 

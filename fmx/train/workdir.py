@@ -1,16 +1,21 @@
 """The folder of one run: it belongs to one configuration, and a repeated command goes on in it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 CONFIG_FILE = 'config.json'
+LOCK_FILE = '.lock'
 # What may differ when a run goes on: how it is computed, not what.
 FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
+OTHER_JOBS = ('weights', 'checkpoint', 'video', 'contact_sheet', 'extraction.', 'benchmark.')
 
 
 def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -45,9 +50,38 @@ def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
   except OSError as error:
     with contextlib.suppress(OSError):
       partial.unlink()
-    raise OSError(
-      f'{workdir} cannot be written ({error.strerror}): give another --workdir, or make room there.'
-    ) from error
+    raise _unwritable(workdir, error) from error
+
+
+@contextlib.contextmanager
+def held(workdir: pathlib.Path) -> Iterator[None]:
+  """Keeps other runs out of a workdir, until the context or the process ends.
+
+  Of several processes of one run the first does.
+
+  Args:
+    workdir: Created if it is not there.
+
+  Raises:
+    ValueError: another run holds it.
+    OSError: the folder cannot be written.
+  """
+  if jax.process_index() != 0:
+    yield
+    return
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = open(workdir / LOCK_FILE, 'a')  # noqa: SIM115 (closed below)
+  except OSError as error:
+    raise _unwritable(workdir, error) from error
+  with file:  # The lock ends with the process, however that ends.
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise ValueError(
+        f'Another run is at work in {workdir}: wait for its end, or give another --workdir.'
+      ) from error
+    yield
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -56,7 +90,9 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
   return [
     f'{name} is {ours.get(name, "absent")!r}, there {theirs.get(name, "absent")!r}'
     for name in sorted(ours.keys() | theirs.keys())
-    if name not in FREE and ours.get(name, ...) != theirs.get(name, ...)
+    if name not in FREE
+    and not name.startswith(OTHER_JOBS)
+    and ours.get(name, ...) != theirs.get(name, ...)
   ]
 
 
@@ -71,6 +107,12 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
   if not path.is_file():
     raise FileNotFoundError(f'{workdir} is not the workdir of a run: it has no {CONFIG_FILE}.')
   return ConfigDict(_read(path), convert_dict=True)
+
+
+def _unwritable(workdir: pathlib.Path, error: OSError) -> OSError:
+  return OSError(
+    f'{workdir} cannot be written ({error.strerror}): give another --workdir, or make room there.'
+  )
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

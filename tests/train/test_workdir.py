@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from ml_collections import ConfigDict
@@ -95,3 +97,23 @@ def test_a_claim_that_is_cut_short_leaves_the_old_configuration(tmp_path, monkey
     workdir.claim(tmp_path, make_config(seed=2))
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 1
   assert [path.name for path in tmp_path.iterdir()] == ['config.json']
+
+
+def test_a_workdir_that_another_run_holds_is_refused_until_that_ends(tmp_path):
+  script = (
+    'import pathlib, sys, time; from fmx.train import workdir\n'
+    'with workdir.held(pathlib.Path(sys.argv[1])): print("held", flush=True); time.sleep(60)'
+  )
+  other = subprocess.Popen([sys.executable, '-c', script, str(tmp_path)], stdout=subprocess.PIPE)
+  assert other.stdout.readline() == b'held\n'
+  with pytest.raises(ValueError, match='Another run is at work in'), workdir.held(tmp_path):
+    raise AssertionError('both runs are in the folder')
+  other.kill()
+  other.wait()
+  with workdir.held(tmp_path):
+    assert (tmp_path / '.lock').exists()
+
+
+def test_options_of_other_jobs_may_differ(tmp_path):
+  claim_with_a_checkpoint(tmp_path)
+  workdir.claim(tmp_path, make_config(video='clip.mp4', extraction__max_faces=3, weights='there'))
