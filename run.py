@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> int | str:
   """Does the job that the configuration names; returns what `sys.exit` takes."""
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
-  from fmx import benchmark, demo, devices, jobs  # Only now: a misspelt flag need not wait for jax.
+  # Only now: a misspelt flag need not wait for jax.
+  from fmx import benchmark, demo, devices, jobs
+  from fmx.extraction import job as extraction
   from fmx.train.stopping import Stopped
 
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
@@ -36,14 +38,18 @@ def main(arguments: list[str]) -> int | str:
     match config.job:
       case 'train':
         jobs.train(config, workdir)
+      case 'train_all':
+        jobs.train_all(config, workdir)
       case 'evaluate':
         jobs.evaluate(config, workdir)
+      case 'extract':
+        extraction.run(config, workdir)
       case 'benchmark':
         benchmark.run(config, workdir)
       case 'demo':
         demo.run(config, workdir)
       case job:
-        return f'error: job is {job!r}; it must be train, evaluate, benchmark or demo.'
+        return f'error: job is {job!r}; it must be train, evaluate, train_all, extract, benchmark or demo.'
   except Stopped as stopped:
     print(stopped, file=sys.stderr)
     return stopped.status

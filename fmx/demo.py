@@ -28,6 +28,8 @@ from tfds_300vw.video import VideoWriter
 
 DATASET = 'drawn'
 SETTINGS = 'drawn.json'  # What is drawn in this folder.
+FACE_MARGIN = 1.4  # Of the crop, which stays where it is for a clip.
+FACE_SHIFT = 0.25  # By up to this share of its side the crop misses the face's centre.
 FRAME_RATE = 10  # Of the video with masks: a third of the speed, so that eyes can follow.
 _logger = logging.getLogger(__name__)
 
@@ -98,7 +100,11 @@ def claim(config: ConfigDict, folder: pathlib.Path) -> None:
 
 
 def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
-  """Draws the videos and builds the dataset out of them, what of it is not there yet."""
+  """Draws the videos and builds the dataset out of them, what of it is not there yet.
+
+  A crop that followed each frame's landmarks would give the face's place away where nothing of the
+  face is to be seen.
+  """
   faces, workers = config.demo, os.cpu_count() or 1
   _logger.info('Drawing %d videos of %d frames.', faces.num_videos, faces.num_frames)
   write_dataset(
@@ -110,12 +116,18 @@ def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
     difficulty=Difficulty(**faces.difficulty),
     workers=workers,
   )
+  clip_length = min(faces.num_frames, CLIP_LENGTH)
   builder = tfds_300vw.Builder(
     config=tfds_300vw.MaskConfig(
       name=DATASET,
       description='Drawn faces.',
       options=ClipOptions(
-        clip_length=min(faces.num_frames, CLIP_LENGTH), fraction=1.0, seed=faces.seed
+        clip_length=clip_length,
+        fraction=1.0,
+        seed=faces.seed,
+        face_margin=FACE_MARGIN,
+        face_window=clip_length,
+        face_shift=FACE_SHIFT,
       ),
     ),
     data_dir=config.data.data_dir,

@@ -4,13 +4,14 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 import tiny_runs
 from PIL import Image
 
 from configs import demo as demo_config
 from configs import primary
 from fmx import demo
-from fmx.data.synthetic import Difficulty
+from fmx.data.drawing.disturbances import Difficulty, Disturbances
 from fmx.models import segmenter
 from tfds_300vw import video
 
@@ -116,6 +117,30 @@ def test_the_windows_of_median_and_of_largest_disagreement_are_drawn(tmp_path):
 def test_difficulty_has_every_option_there_is():
   difficulty = primary.get_config().demo.difficulty.to_dict()
   assert difficulty == dataclasses.asdict(Difficulty())
+
+
+def test_the_crop_stays_for_a_clip_and_misses_the_face_s_centre_in_every_split(folder):
+  builder = tfds.builder('the300vw_mask/drawn', data_dir=folder / 'data')
+  for split in ('train', 'validation', 'test'):
+    for clip in builder.as_data_source(split):
+      box, points = clip['boxes'][0], clip['landmarks'].reshape(-1, 2)
+      assert (clip['boxes'] == box).all()
+      centre = (points.min(axis=0) + points.max(axis=0)) / 2
+      assert np.abs(centre / (box[2:] - box[:2]) - 0.5).max() > 0.02
+
+
+def test_about_four_frames_in_ten_are_spoilt():
+  difficulty = Difficulty(**demo_config.get_config().demo.difficulty)
+  chequers = (60 + 140 * (np.indices((48, 48)).sum(axis=0) // 6 % 2)).astype(np.uint8)
+  picture = np.repeat(chequers[..., None], 3, axis=2)
+  spoilt = []
+  for video_index in range(100):
+    rng = np.random.default_rng(video_index)
+    trouble = Disturbances(difficulty, rng, 10, 30.0, np.ones(3), np.ones(3))
+    difference = [np.abs(trouble.film(picture, t).astype(int) - picture).mean() for t in range(10)]
+    spoilt.append(np.greater(difference, 20))  # Grey levels; noise alone has 5 at most.
+  # 16 events a second, each in one of 30 frames: 1 - exp(-16 / 30) = 0.41.
+  assert 0.36 < np.mean(spoilt) < 0.46
 
 
 def test_videos_walk_through_their_clips_in_order(folder):

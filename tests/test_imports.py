@@ -21,6 +21,7 @@ RULES = {
   'fmx/devices.py': [],
   'fmx/data/**': ['fmx.data', 'tfds_300vw'],
   'fmx/evaluation/**': ['fmx.evaluation', 'fmx.data', 'tfds_300vw'],
+  'fmx/extraction/**': ['fmx', 'tfds_300vw'],
   'fmx/train/step.py': [],
   'fmx/train/optimizer.py': [],
   'fmx/train/**': ['fmx', 'tfds_300vw'],
@@ -42,6 +43,7 @@ MAY_SEE_CONFIGURATIONS = {
   'fmx/jobs.py',
   'fmx/demo.py',
   'fmx/benchmark.py',
+  'fmx/extraction/job.py',
   'fmx/train/stages.py',
   'fmx/train/workdir.py',
 }
@@ -96,7 +98,8 @@ def test_our_modules_import_each_other_one_way():
 
 def test_the_layers_above_are_not_imported_from_below():
   above = {
-    'fmx/evaluation/**': ['fmx.train', 'fmx.jobs', 'fmx.demo'],
+    'fmx/evaluation/**': ['fmx.train', 'fmx.jobs', 'fmx.demo', 'fmx.extraction'],
+    'fmx/extraction/**': ['fmx.jobs', 'fmx.demo', 'fmx.benchmark', 'fmx.train.stages'],
     'fmx/train/**': ['fmx.jobs', 'fmx.demo', 'fmx.benchmark', 'fmx.extraction'],
     'fmx/jobs.py': ['fmx.demo', 'fmx.benchmark'],
   }

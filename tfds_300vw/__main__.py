@@ -31,6 +31,11 @@ HOW = {  # Flags of ClipOptions: type and help.
   'fraction': (float, "share of each video's clips that is kept"),
   'seed': (int, 'seeds the split, the choice of clips and the noise on the boxes'),
   'face_margin': (float, "side of the face crop over the mean side of the landmarks' box"),
+  'face_window': (int, "frames for which a video's face box stays fixed"),
+  'face_shift': (
+    float,
+    "largest shift of a video's face box in every split, as a share of its side",
+  ),
   'region_margin': (float, "side of an eye or mouth box over the region's larger side"),
   'box_window': (int, 'frames for which an eye or mouth box stays fixed'),
   'box_shift': (float, 'largest shift of a training box, as a share of its side'),

@@ -22,6 +22,9 @@ class ClipOptions:
     bad_frames: Frame ranges (first, last) of each video id, counted from 1, last included, that
       are badly annotated: no clip has them.
     face_margin: Side of the face crop over the mean side of the landmarks' bounding box.
+    face_window: Frames of a video for which a face box stays fixed; at 1 it follows each frame.
+    face_shift: Largest shift of a video's face box, as a share of its side, in every split: above
+      0 the face's place in the crop is uncertain.
     region_margin: Side of an eye or mouth box over the larger side of the region's bounding box.
     box_window: Frames for which an eye or mouth box stays fixed.
     box_shift: Largest shift of a region box in the training split, as a share of its side.
@@ -37,6 +40,8 @@ class ClipOptions:
   splits: Mapping[str, Sequence[str]] | None = None
   bad_frames: Mapping[str, Sequence[tuple[int, int]]] = dataclasses.field(default_factory=dict)
   face_margin: float = boxes.FACE_MARGIN
+  face_window: int = 1
+  face_shift: float = 0.0
   region_margin: float = boxes.REGION_MARGIN
   box_window: int = boxes.WINDOW
   box_shift: float = boxes.BOX_SHIFT
@@ -56,6 +61,8 @@ class ClipOptions:
       'fraction': (0 < self.fraction <= 1, 'above 0 and at most 1'),
       'seed': (self.seed >= 0, 'at least 0'),
       'face_margin': (self.face_margin > 0, 'above 0'),
+      'face_window': (self.face_window >= 1, 'at least 1 frame'),
+      'face_shift': (0 <= self.face_shift < 0.5, 'at least 0 and below 0.5'),
       'region_margin': (self.region_margin >= 1, 'at least 1'),
       'box_window': (self.box_window >= 1, 'at least 1 frame'),
       'box_shift': (0 <= self.box_shift < 0.5, 'at least 0 and below 0.5'),

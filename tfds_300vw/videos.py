@@ -78,6 +78,16 @@ class AnnotatedVideo:
   ) -> np.ndarray:
     """Boxes [T, 4] in the video's frame: each frame's face, or the region for a few frames."""
     options, size = self.options, (info.height, info.width)
+    if options.region == 'primary' and (options.face_window > 1 or options.face_shift):
+      return boxes.window_boxes(
+        landmarks,
+        *size,
+        window=options.face_window,
+        margin=options.face_margin,
+        rng=rng,
+        shift=options.face_shift,
+        scale=0.0,
+      )
     if options.region == 'primary':
       return np.stack(
         [boxes.face_box(points, *size, margin=options.face_margin) for points in landmarks]

@@ -60,6 +60,26 @@ def position_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
   return rows
 
 
+def temporal_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+  """How still the masks are over time, the header first: IoU of consecutive frames, and flicker.
+
+  Args:
+    results: From the name of each model to its results, with 'temporal' and 'temporal_labels' of
+      `temporal.TemporalQuality`.
+
+  Returns:
+    Rows of cells, × 100 with two decimals; the last is of the labels, which move as the faces do.
+  """
+  stillness = {name: result['temporal'] for name, result in results.items()}
+  stillness['labels'] = next(iter(results.values()))['temporal_labels']
+  classes = list(stillness['labels']['iou'])
+  rows = [['model', *classes, 'mIoU', 'flicker']]
+  for name, found in stillness.items():
+    ratios = [found['iou'][label] for label in classes]
+    rows.append([name, *map(percent, (*ratios, found['miou'], found['flicker']))])
+  return rows
+
+
 def as_text(rows: Sequence[Sequence[str]]) -> str:
   """Rows of cells, the header first, as lines of aligned columns: names left, numbers right."""
   widths = _widths(rows)

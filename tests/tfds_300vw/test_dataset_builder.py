@@ -99,6 +99,23 @@ def test_only_training_boxes_are_noisy(video_tree, tmp_path):
     assert any((a['boxes'] != b['boxes']).any() for a, b in pairs) == (split == 'train')
 
 
+def test_face_boxes_can_stay_and_be_off_centre_in_every_split(video_tree, tmp_path):
+  options = {'clip_length': 10, 'fraction': 1.0, 'face_window': 4}
+  for clip in clips(build(video_tree, tmp_path / 'centred', **options)):
+    for first in (0, 4, 8):
+      window = clip['boxes'][first : first + 4]
+      assert (window == window[0]).all()
+      around = clip['landmarks'][first : first + 4].reshape(-1, 2)
+      centre = (around.min(axis=0) + around.max(axis=0)) / 2
+      size = window[0][2:] - window[0][:2]
+      np.testing.assert_allclose(centre, (size - 1) / 2, atol=1)
+  shifted = build(video_tree, tmp_path / 'shifted', face_shift=0.2, **options)
+  centred = build(video_tree, tmp_path / 'again', face_shift=0.0, **options)
+  for split in ('train', 'validation', 'test'):
+    pairs = zip(shifted.as_data_source(split), centred.as_data_source(split))
+    assert any((one['boxes'] != other['boxes']).any() for one, other in pairs)
+
+
 def test_the_result_is_the_same_for_any_number_of_workers(video_tree, tmp_path):
   one = build(video_tree, tmp_path / 'one', 'eyes', clip_length=6, fraction=0.5)
   three = build(
@@ -358,7 +375,8 @@ def test_damage_in_the_released_zip_names_the_file(tmp_path, how):
   ('option', 'value'),
   [('fraction', 0.0), ('fraction', 1.1), ('clip_length', 0), ('region', 'nose'),
    ('jpeg_quality', 80), ('region_margin', 0.5), ('box_shift', 0.7), ('seed', -1),
-   ('box_window', 0), ('face_margin', 0.0), ('box_scale', 1.0)],
+   ('box_window', 0), ('face_margin', 0.0), ('box_scale', 1.0),
+   ('face_window', 0), ('face_shift', 0.5)],
 )  # fmt: skip
 def test_an_option_out_of_range_is_named(option, value):
   with pytest.raises(ValueError, match=f'^{option} is '):

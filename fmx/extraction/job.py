@@ -1,0 +1,262 @@
+"""The job 'extract' of `run.py`: from a person's video to masks on disk."""
+
+import json
+import logging
+import pathlib
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fmx import weights
+from fmx.extraction import joining
+from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
+from fmx.extraction.loop import Extractor, Record, extract_parts
+from fmx.extraction.outputs import (
+  Layer,
+  Overlay,
+  Part,
+  PngMasks,
+  VideoMasks,
+  id_colors,
+  read_parts,
+)
+from fmx.extraction.report import Stopwatch, speed, write_summary
+from fmx.extraction.sources import Properties, Source, identity, open_source
+from fmx.extraction.workdir import (
+  OVERLAY,
+  PARTS,
+  SUMMARY,
+  UNFINISHED,
+  claim,
+  finishing,
+  is_finished,
+)
+from fmx.train.stopping import stop_requests
+from tfds_300vw import face_mask
+
+_SLOWEST, _FASTEST = 0.01, 240.0  # Frames a second, between which parts are encoded.
+_logger = logging.getLogger(__name__)
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+  """Extracts the masks of a video; the same command goes on where it was interrupted.
+
+  Args:
+    config: As `configs/extract.py`: `video`, `weights`, `contact_sheet` and `extraction`.
+    workdir: Gets `overlay.mp4`, `masks`, `summary.json` and what else is asked for.
+
+  Returns:
+    The summary, less the frames.
+
+  Raises:
+    ValueError: the video cannot be read, an option is out of its range, or the workdir holds
+      something else.
+    OSError: the video or the weights are not there, or something cannot be written.
+    Stopped: the process was asked to stop.
+  """
+  check(config)
+  source = open_source(config.video)
+  made_of = ingredients(config, source)
+  if is_finished(workdir, made_of):
+    print(f'The masks of {config.video} are in {workdir} already; nothing is left to do.')
+  else:
+    extractor = METHODS[config.extraction.method](config)
+    claim(workdir, made_of)
+    extract(config, source, extractor, workdir)
+  summary = json.loads((workdir / SUMMARY).read_bytes())
+  if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
+    with finishing(workdir, CONTACT_SHEET) as path:
+      draw_contact_sheet(workdir / OVERLAY, path)
+  shutil.rmtree(workdir / UNFINISHED, ignore_errors=True)
+  summary.pop('frames')
+  return summary
+
+
+def check(config: ConfigDict) -> None:
+  """Raises ValueError where an option is none of those that exist."""
+  options = config.extraction
+  for name, value, known in (
+    ('extraction.method', options.method, METHODS),
+    ('extraction.masks', options.masks, MASKS),
+  ):
+    if value not in known:
+      raise ValueError(f'{name} is {value!r}; it must be {" or ".join(map(repr, known))}.')
+  if not 1 <= options.max_faces <= 255:
+    raise ValueError(f'extraction.max_faces is {options.max_faces}; it must be 1 to 255.')
+  if options.box and (len(options.box) != 4 or not is_box(options.box)):
+    raise ValueError(
+      f'extraction.box is {tuple(options.box)}; give x0, y0, x1, y1 in pixels with x0 < x1 and '
+      'y0 < y1, for instance --config.extraction.box="(120, 40, 320, 260)".'
+    )
+  if options.method == 'network' and not config.weights:
+    raise ValueError(
+      "weights is '': give the folder of trained weights, for instance --config.weights=runs/faces."
+    )
+
+
+def is_box(box: Sequence[float]) -> bool:
+  """Whether there is something in it."""
+  return box[0] < box[2] and box[1] < box[3]
+
+
+def network(config: ConfigDict) -> Extractor:
+  """The networks of the weights."""
+  from fmx.extraction.extractor import FaceMaskExtractor  # It needs jax, and a detector.
+
+  options = config.extraction
+  return FaceMaskExtractor(
+    config.weights,
+    max_faces=options.max_faces,
+    box=tuple(options.box) or None,
+    state=options.state,
+    zoom=options.zoom,
+  )
+
+
+def landmarks(config: ConfigDict) -> Extractor:
+  """The 68-landmark tracker."""
+  from fmx.extraction.landmark_tracker import LandmarkTracker  # It needs dlib.
+
+  options = config.extraction
+  return LandmarkTracker(max_faces=options.max_faces, box=tuple(options.box) or None)
+
+
+def png_masks(workdir: pathlib.Path, name: str, frame_rate: float) -> PngMasks:
+  """A PNG a frame: masks in the class colours, faces in colours of their own."""
+  del frame_rate
+  return PngMasks(workdir, name, face_mask.COLORS if name == 'masks' else id_colors())
+
+
+METHODS = {'network': network, 'landmarks': landmarks}
+MASKS = {'png': png_masks, 'video': VideoMasks}
+
+
+def ingredients(config: ConfigDict, source: Source) -> dict[str, Any]:
+  """What decides the masks, as JSON: the video, the weights and the options."""
+  of_weights = None
+  if config.extraction.method == 'network':
+    path = pathlib.Path(config.weights).expanduser()
+    if (path / weights.FOLDER / weights.DESCRIPTION).is_file():
+      path = path / weights.FOLDER
+    of_weights = identity(path, [file for file in path.rglob('*') if file.is_file()])
+  made_of = {
+    'video': identity(source.properties.path, source.files),
+    'weights': of_weights,
+    'extraction': config.extraction.to_dict(),
+  }
+  return json.loads(json.dumps(made_of))  # JSON has no tuples.
+
+
+def extract(
+  config: ConfigDict, source: Source, extractor: Extractor, workdir: pathlib.Path
+) -> None:
+  """Writes everything but the contact sheet, and says what came out."""
+  properties = source.properties
+  rate = min(max(properties.frame_rate, _SLOWEST), _FASTEST)
+  names = ('masks', 'faces') if config.extraction.max_faces > 1 else ('masks',)
+  layers: dict[str, Layer] = {
+    name: MASKS[config.extraction.masks](workdir, name, rate) for name in names
+  }
+  folder = workdir / UNFINISHED / PARTS
+  _logger.info(
+    '%s: %d frames of %d x %d pixels, %.5g a second.',
+    properties.path.name,
+    properties.num_frames,
+    properties.width,
+    properties.height,
+    properties.frame_rate,
+  )
+  with stop_requests() as asked:
+    overlay = Overlay(rate, properties.pixel_aspect)
+    record = extract_parts(source, extractor, folder, {'overlay': overlay, **layers}, asked=asked)
+  parts, _ = read_parts(folder)
+  watch = Stopwatch(record.seconds)
+  with watch.timed('join'):
+    times = [json.loads(line)['time'] for line in _lines(parts)]
+    clock = joining.make_clock(times, rate, 0.0, properties.clock)
+    for layer in layers.values():
+      layer.finish(parts, clock)
+    with finishing(workdir, OVERLAY) as path:
+      sound = join_overlay(parts, path, times, rate, properties, record)
+  head = {
+    'video': describe(properties, record, clock.duration, sound),
+    'weights': str(config.weights) if config.extraction.method == 'network' else None,
+    'options': config.extraction.to_dict(),
+    'classes': dict(enumerate(face_mask.CLASS_NAMES)),
+    'totals': {**record.totals.result(), 'temporal_quality': record.quality.result()},
+    'speed': speed(record.seconds, record.totals.frames),
+  }
+  with finishing(workdir, SUMMARY) as path:
+    write_summary(path, head, _lines(parts))
+  tell(head, record, workdir)
+
+
+def join_overlay(
+  parts: Sequence[Part],
+  path: pathlib.Path,
+  times: Sequence[float],
+  rate: float,
+  properties: Properties,
+  record: Record,
+) -> str | None:
+  """Joins the parts of the overlay and adds the sound; returns what became of that."""
+  files = [(part.folder / OVERLAY, part.first) for part in parts]
+  if properties.kind != 'video':
+    joining.join(files, path, joining.make_clock(times, rate), rate)
+    return None
+  return joining.join_with_sound(
+    files,
+    path,
+    times,
+    rate,
+    source=properties.path,
+    start=properties.start,
+    ticks=properties.clock,
+    is_cut=record.damage is not None,
+  )
+
+
+def describe(
+  properties: Properties, record: Record, duration: float, sound: str | None
+) -> dict[str, Any]:
+  """What the summary says of the video."""
+  return {
+    'path': str(properties.path),
+    'kind': properties.kind,
+    'codec': properties.codec,
+    'frames': record.totals.frames,
+    'frame_rate': round(properties.frame_rate, 5),
+    'duration': round(duration, 6),
+    'width': properties.width,
+    'height': properties.height,
+    'rotation': properties.rotation,
+    'sound': sound,
+    'damage': record.damage,
+  }
+
+
+def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
+  """Says in a few lines what came out."""
+  totals, pace = head['totals'], head['speed']
+  if record.damage:
+    _logger.warning('Not all frames could be read. %s', record.damage)
+  if record.totals.frames_with_face == 0:
+    _logger.warning(
+      'No face was found in any frame: all masks are empty. Where one can be seen, say where it is '
+      'in the first frame: --config.extraction.box="(x0, y0, x1, y1)".'
+    )
+  shares = ', '.join(
+    f'{name} {100 * stage["share"]:.0f} %' for name, stage in pace['stages'].items()
+  )
+  print(
+    f'{totals["frames"]} frames, {totals["frames_without_face"]} of them without a face, '
+    f'{totals["cuts"]} cuts; {pace["frames_per_second"]:.1f} frames/s ({shares}).'
+  )
+  print(f'Look at {workdir / OVERLAY}; the numbers are in {workdir / SUMMARY}.')
+
+
+def _lines(parts: Sequence[Part]) -> Iterator[str]:
+  for part in parts:
+    yield from part.lines()

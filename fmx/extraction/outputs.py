@@ -1,0 +1,223 @@
+"""What extraction writes: the overlay and the masks, in parts that are whole or not there.
+
+A part is the frames of some windows that follow each other; its folder gets its name when all of
+it is written.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import pickle
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from fmx.extraction import joining
+from fmx.extraction.frame_masks import FrameMasks
+from fmx.extraction.workdir import OVERLAY, UNFINISHED, finishing
+from tfds_300vw import face_mask, pictures
+from tfds_300vw.video import Frame
+from tfds_300vw.video_writer import LabelWriter, VideoWriter
+
+_LINES, _STATE = 'frames.jsonl', 'state.pickle'
+_PRESET = 'veryfast'  # As large as with 'medium', in less than half of the time.
+_PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
+
+Write = Callable[[str, np.ndarray], None]  # The frame's name, and an image or labels.
+
+
+class Layer(Protocol):
+  """One of the outputs, written part by part."""
+
+  def open_part(self, folder: pathlib.Path) -> contextlib.AbstractContextManager[Write]:
+    """Begins a part in its folder."""
+
+  def finish(self, parts: Sequence['Part'], clock: joining.Clock) -> None:
+    """Gives the output of all parts its final name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """A part that is whole.
+
+  Attributes:
+    folder: Where it lies.
+    first: Index of its first frame.
+    stop: Index of the frame that follows it.
+  """
+
+  folder: pathlib.Path
+  first: int
+  stop: int
+
+  def lines(self) -> list[str]:
+    """What the summary says of each frame, as JSON."""
+    return (self.folder / _LINES).read_text().splitlines()
+
+
+class PngMasks:
+  """A PNG with palette for each frame, in a folder."""
+
+  def __init__(self, workdir: pathlib.Path, name: str, palette: np.ndarray):
+    """Says where, and the colour of each id, uint8 [K, 3]."""
+    self._folder, self._unfinished = workdir / name, workdir / UNFINISHED / name
+    self._palette = palette.reshape(-1).tolist()
+
+  @contextlib.contextmanager
+  def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
+    """As `Layer.open_part`; the files lie together, since a repeated part writes the same again."""
+    del folder
+    self._unfinished.mkdir(parents=True, exist_ok=True)
+    yield self._write
+
+  def finish(self, parts: Sequence[Part], clock: joining.Clock) -> None:
+    """As `Layer.finish`."""
+    if self._unfinished.exists():  # Else it was done before an interruption.
+      os.replace(self._unfinished, self._folder)
+
+  def _write(self, name: str, labels: np.ndarray) -> None:
+    picture = Image.fromarray(labels).convert('L')
+    picture.putpalette(self._palette)
+    picture.save(self._unfinished / f'{name}.png', compress_level=_PNG_LEVEL)
+
+
+class VideoMasks:
+  """One lossless video whose grey levels are the ids."""
+
+  def __init__(self, workdir: pathlib.Path, name: str, frame_rate: float):
+    """Says where, and at which rate parts are written."""
+    self._workdir, self._name, self._rate = workdir, f'{name}.mkv', frame_rate
+
+  @contextlib.contextmanager
+  def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
+    """As `Layer.open_part`."""
+    with LabelWriter(folder / self._name, self._rate) as writer:
+      yield lambda name, labels: writer.write(labels)
+
+  def finish(self, parts: Sequence[Part], clock: joining.Clock) -> None:
+    """As `Layer.finish`."""
+    files = [(part.folder / self._name, part.first) for part in parts]
+    with finishing(self._workdir, self._name) as path:
+      joining.join(files, path, clock, self._rate)
+
+
+class Overlay:
+  """The frames under the class colours; whoever finishes it adds the sound."""
+
+  def __init__(self, frame_rate: float, pixel_aspect: Fraction | None):
+    """Says how parts are written."""
+    self._rate, self._pixel_aspect = frame_rate, pixel_aspect
+
+  @contextlib.contextmanager
+  def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
+    """As `Layer.open_part`."""
+    options = {'preset': _PRESET, 'pixel_aspect': self._pixel_aspect}
+    with VideoWriter(folder / OVERLAY, self._rate, **options) as writer:
+      yield lambda name, image: writer.write(image)
+
+
+def paint(frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """The same as `pictures.overlay`, several times as fast.
+
+  Args:
+    frame: uint8 [H, W, 3], RGB.
+    labels: Class ids, uint8 [H, W].
+
+  Returns:
+    uint8 [H, W, 3], RGB.
+  """
+  painted, inside = frame.copy(), labels > 0
+  painted[inside] = _painted()[frame[inside], labels[inside][:, None], np.arange(3)]
+  return painted
+
+
+@functools.cache
+def _painted() -> np.ndarray:
+  """What each level of a channel becomes under each class, uint8 [256, K, 3]."""
+  shape = (256, len(face_mask.CLASS_NAMES))
+  levels, labels = np.indices(shape, np.uint8)
+  return pictures.overlay(np.repeat(levels[..., None], 3, axis=2), labels)
+
+
+def id_colors(count: int = 256) -> np.ndarray:
+  """Colours that tell faces apart: black for none, then far apart on the wheel; uint8 [K, 3]."""
+  hues = (np.arange(count) * 0.618034) % 1  # The golden ratio: no two near each other.
+  distance = np.abs((hues[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3)
+  colors = np.round(255 * np.clip(distance - 1, 0, 1)).astype(np.uint8)
+  colors[0] = 0
+  return colors
+
+
+class PartWriter:
+  """Writes one part; what is not finished is left behind under another name."""
+
+  def __init__(self, parts: pathlib.Path, number: int, layers: dict[str, Any], timed: Callable):
+    """Begins part `number`, from 1, in the folder of all parts.
+
+    Args:
+      parts: The folder.
+      number: Of the part.
+      layers: By name: 'overlay', 'masks' and perhaps 'faces'.
+      timed: Gives a context that is timed under a name.
+    """
+    self._folder, self._partial = parts / f'{number:06d}', parts / f'{number:06d}.partial'
+    self._timed = timed
+    self._lines: list[str] = []
+    shutil.rmtree(self._partial, ignore_errors=True)
+    self._partial.mkdir(parents=True)
+    self._stack = contextlib.ExitStack()
+    self._write = {
+      name: self._stack.enter_context(layer.open_part(self._partial))
+      for name, layer in layers.items()
+    }
+
+  def abort(self) -> None:
+    """Closes what is open, as after an error."""
+    error = RuntimeError('A part was not finished.')
+    self._stack.__exit__(type(error), error, None)
+    shutil.rmtree(self._partial, ignore_errors=True)
+
+  def __len__(self) -> int:
+    """Frames so far."""
+    return len(self._lines)
+
+  def add(self, name: str, frame: Frame, masks: FrameMasks, entry: dict[str, Any]) -> None:
+    """Appends a frame: its name, its picture, its masks and what the summary says of it."""
+    with self._timed('draw'):
+      painted = paint(frame.image, masks.labels)
+    with self._timed('encode'):
+      self._write['overlay'](name, painted)
+    with self._timed('write'):
+      self._write['masks'](name, masks.labels)
+      if 'faces' in self._write:
+        self._write['faces'](name, masks.ids)
+    self._lines.append(json.dumps(entry, allow_nan=False))
+
+  def finish(self, state: Any) -> None:
+    """Gives the part its name, with the state from which the next one goes on."""
+    with self._timed('encode'):
+      self._stack.close()
+    with self._timed('write'):
+      (self._partial / _LINES).write_text('\n'.join(self._lines) + '\n')
+      (self._partial / _STATE).write_bytes(pickle.dumps(state))
+      os.replace(self._partial, self._folder)
+      for older in self._folder.parent.glob(f'*/{_STATE}'):  # Each may hold a frame or more.
+        if older.parent != self._folder and older.parent.suffix != '.partial':
+          older.unlink()
+
+
+def read_parts(parts: pathlib.Path) -> tuple[list[Part], Any]:
+  """The whole parts in order, and the state after the last of them; None if there is none."""
+  found, first = [], 0
+  for folder in sorted(parts.glob('[0-9]' * 6)):
+    stop = first + (folder / _LINES).read_bytes().count(b'\n')
+    found.append(Part(folder, first, stop))
+    first = stop
+  return found, pickle.loads((found[-1].folder / _STATE).read_bytes()) if found else None

@@ -1,0 +1,150 @@
+"""A trained network ready to label windows of frames: cutting, resizing, batching, state."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from fmx.data.transforms import resize_frame
+from fmx.models.conv_lstm import Carry
+from fmx.weights import Model
+from tfds_300vw import boxes
+
+STATES = ('stream', 'reset')  # Whether a network's state goes on from window to window, or not.
+
+
+class Predictor:
+  """Runs a network on batches of windows, on one device.
+
+  Batches are filled up to a power of two and windows to the network's own length, so that few
+  shapes are compiled; predictors of the same network share what is compiled.
+  """
+
+  def __init__(self, model: Model):
+    """Puts the weights on the device.
+
+    Args:
+      model: From `fmx.weights`.
+    """
+    self.model = model
+    self._variables = jax.device_put(dict(model.variables))
+
+  def __call__(
+    self, video: np.ndarray, carry: Carry | None = None
+  ) -> tuple[np.ndarray, Carry | None]:
+    """Gives the logits of windows.
+
+    Args:
+      video: uint8 [B, T, S, S, 3], RGB, of the network's S; T is at most its window's length. A
+        shorter window repeats its last frame, where it cannot disturb the real ones.
+      carry: State after the windows before these of the same faces (`stack`); None to start anew.
+
+    Returns:
+      Logits float32 [B, T, S, S, K], and the state after the last frame, on the host. The state is
+      None for the FCN, and after a shorter window: such a one ends a clip or a shot, and nothing
+      goes on from it.
+
+    Raises:
+      ValueError: the video has another size, or windows that are too long.
+    """
+    clips, length, *size, _ = video.shape
+    expected = self.model.image_size
+    if size != [expected, expected] or not 1 <= length <= self.model.clip_length:
+      raise ValueError(
+        f'The network for {self.model.region!r} takes windows of 1 to {self.model.clip_length} '
+        f'frames of {expected} x {expected} pixels, not {length} of {size[1]} x {size[0]}.'
+      )
+    missing = self.model.clip_length - length
+    video = np.concatenate([video, np.repeat(video[:, -1:], missing, axis=1)], axis=1)
+    places = 1 << (clips - 1).bit_length()
+    video, carry = jax.tree.map(lambda array: _fill(array, places), (video, carry))
+    if carry is None:
+      carry = self.model.network.initial_carry(places, size)
+    logits, carry = jax.device_get(_apply(self.model.network, self._variables, video, carry))
+    carry = None if missing else jax.tree.map(lambda array: array[:clips], carry)
+    return logits[:clips, :length], carry
+
+  def cut(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Cuts a box out of a frame, at the network's size and as its training data were cut.
+
+    Args:
+      frame: uint8 [H, W, 3].
+      box: [4] in pixels; what lies outside the frame is cut off.
+
+    Returns:
+      uint8 [S, S, 3].
+
+    Raises:
+      ValueError: the box lies wholly outside the frame.
+    """
+    return resize_frame(boxes.crop(frame, box), self.model.image_size)
+
+
+def check_windows(models: Mapping[str, Model]) -> None:
+  """Raises ValueError where networks are not for windows of one length."""
+  lengths = {name: model.clip_length for name, model in models.items()}
+  if len(set(lengths.values())) > 1:
+    told = ', '.join(f'{name}: {length}' for name, length in lengths.items())
+    raise ValueError(
+      f'The networks are for windows of different lengths ({told}): train them with one '
+      'data.clip_length.'
+    )
+
+
+def stack_windows(windows: Sequence[np.ndarray]) -> np.ndarray:
+  """Makes one batch of windows, the shorter ones filled up with their last frame.
+
+  Nothing goes on from a window that was filled up, for the state after it is worthless.
+
+  Args:
+    windows: [t, S, S, 3] each.
+
+  Returns:
+    [B, T, S, S, 3].
+  """
+  longest = max(len(window) for window in windows)
+  return np.stack(
+    [
+      np.concatenate([window, np.repeat(window[-1:], longest - len(window), axis=0)])
+      for window in windows
+    ]
+  )
+
+
+def stack(carries: Sequence[Carry | None]) -> Carry | None:
+  """Makes the state of a batch out of the states of its windows, None of which means zeros.
+
+  Args:
+    carries: Of each window: [h, w, C].
+
+  Returns:
+    [B, h, w, C], or None if all are None.
+  """
+  known = next((carry for carry in carries if carry is not None), None)
+  if known is None:
+    return None
+  zeros = jax.tree.map(np.zeros_like, known)
+  filled = [zeros if carry is None else carry for carry in carries]
+  return jax.tree.map(lambda *arrays: np.stack(arrays), *filled)
+
+
+def unstack(carry: Carry | None, number: int) -> list[Carry | None]:
+  """The states of the `number` windows of a batch: what `stack` put together."""
+  if carry is None:
+    return [None] * number
+  return [jax.tree.map(lambda array, i=i: array[i].copy(), carry) for i in range(number)]
+
+
+def _fill(array: np.ndarray, places: int) -> np.ndarray:
+  """The array with zeros in the places [places, ...] that it leaves."""
+  return np.concatenate([array, np.zeros((places - len(array), *array.shape[1:]), array.dtype)])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(network: nn.Module, variables: Any, video: jax.Array, carry: Any) -> tuple:
+  """A pure function of hashable modules, so that equal networks are compiled once."""
+  logits, carry = network.apply(variables, video, carry)
+  return logits.astype('float32'), carry

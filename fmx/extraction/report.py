@@ -1,0 +1,161 @@
+"""What is said of an extraction: a line for each frame, totals, and where the time goes."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fmx.extraction.frame_masks import FrameMasks
+from tfds_300vw.face_mask import CLASS_NAMES
+
+VERSION = 1  # Of the summary's layout.
+START = 'start'  # The first window of a command, which compiles.
+
+
+def frame_entry(name: str, seconds: float, masks: FrameMasks) -> dict[str, Any]:
+  """What the summary says of one frame.
+
+  Args:
+    name: Of the frame's own files.
+    seconds: After frame 0.
+    masks: Of the frame.
+  """
+  return {
+    'index': masks.index,
+    'name': name,
+    'time': round(seconds, 6),
+    'face_found': bool(masks.faces),
+    'is_cut': masks.is_cut,
+    'faces': [
+      {
+        'id': face.id,
+        'box': np.asarray(face.box).tolist(),
+        'areas': face.areas,
+        'confidence': None if face.confidence is None else round(float(face.confidence), 4),
+      }
+      for face in masks.faces
+    ],
+  }
+
+
+@dataclasses.dataclass
+class Totals:
+  """Counts over frames; it can be pickled and go on."""
+
+  frames: int = 0
+  frames_with_face: int = 0
+  cuts: int = 0  # After the first frame.
+  frames_of_face: Counter = dataclasses.field(default_factory=Counter)  # By id.
+  areas: Counter = dataclasses.field(default_factory=Counter)  # Pixels by class name.
+  confidence: float = 0.0  # Sum over faces that have one.
+  confident: int = 0  # Their number.
+
+  def add(self, masks: FrameMasks) -> None:
+    """Counts a frame."""
+    self.frames += 1
+    self.frames_with_face += bool(masks.faces)
+    self.cuts += masks.is_cut and masks.index > 0
+    for face in masks.faces:
+      self.frames_of_face[face.id] += 1
+      self.areas.update(face.areas)
+      if face.confidence is not None:
+        self.confidence += float(face.confidence)
+        self.confident += 1
+
+  def result(self) -> dict[str, Any]:
+    """The counts, and means over the faces of all frames (None without a face)."""
+    faces = self.frames_of_face.total()
+    return {
+      'frames': self.frames,
+      'frames_without_face': self.frames - self.frames_with_face,
+      'cuts': self.cuts,
+      'frames_by_face': {str(i): count for i, count in sorted(self.frames_of_face.items())},
+      'mean_areas': {
+        name: round(self.areas[name] / faces, 2) if faces else None for name in CLASS_NAMES[1:]
+      },
+      'mean_confidence': round(self.confidence / self.confident, 4) if self.confident else None,
+    }
+
+
+class Stopwatch:
+  """Adds up the seconds of stages; a stage inside another one does not count for that."""
+
+  def __init__(self, seconds: dict[str, float], clock: Callable[[], float] = time.perf_counter):
+    """Adds to the seconds by stage that are given, of which there may be none."""
+    self.seconds = seconds
+    self._clock, self._stack, self._since = clock, [], 0.0
+
+  @contextlib.contextmanager
+  def timed(self, name: str) -> Iterator[None]:
+    """Times a stage."""
+    self._lap()
+    self._stack.append(name)
+    try:
+      yield
+    finally:
+      self._lap()
+      self._stack.pop()
+
+  def _lap(self) -> None:
+    now = self._clock()
+    if self._stack:
+      name = self._stack[-1]
+      self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+    self._since = now
+
+
+def speed(seconds: Mapping[str, float], frames: int) -> dict[str, Any]:
+  """Frames a second of each stage and of all, and each stage's share of the time.
+
+  Args:
+    seconds: By stage. That of `START` is told but does not count: it does not grow with the video.
+    frames: Of the video.
+  """
+  counted = {name: s for name, s in seconds.items() if name != START}
+  total = sum(counted.values())
+  return {
+    'frames_per_second': _per(frames, total),
+    'seconds': {name: round(s, 3) for name, s in seconds.items()},
+    'stages': {
+      name: {'frames_per_second': _per(frames, s), 'share': _per(s, total, digits=4)}
+      for name, s in counted.items()
+    },
+  }
+
+
+def write_summary(path: pathlib.Path, head: Mapping[str, Any], lines: Iterable[str]) -> None:
+  """Writes a summary, one frame a line at its end.
+
+  Args:
+    path: Where to.
+    head: What precedes the frames.
+    lines: JSON of each frame.
+  """
+  text = json.dumps(finite({'version': VERSION, **head}), indent=2, allow_nan=False)
+  with open(path, 'w') as file:
+    file.write(text.removesuffix('\n}') + ',\n  "frames": [')
+    for i, line in enumerate(lines):
+      file.write(f'{"," if i else ""}\n    {line}')
+    file.write('\n  ]\n}\n')
+
+
+def finite(tree: Any) -> Any:
+  """The same with plain numbers, and None for those that are not finite."""
+  if isinstance(tree, Mapping):
+    return {name: finite(value) for name, value in tree.items()}
+  if isinstance(tree, list | tuple | np.ndarray):
+    return [finite(value) for value in tree]
+  if isinstance(tree, np.generic):
+    tree = tree.item()
+  return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
+def _per(amount: float, of: float, digits: int = 2) -> float | None:
+  return round(amount / of, digits) if of > 0 else None
