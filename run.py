@@ -49,7 +49,10 @@ def main(arguments: list[str]) -> int | str:
       case 'demo':
         demo.run(config, workdir)
       case job:
-        return f'error: job is {job!r}; it must be train, evaluate, train_all, extract, benchmark or demo.'
+        return (
+          f'error: job is {job!r}; it must be train, evaluate, train_all, extract, benchmark '
+          'or demo.'
+        )
   except Stopped as stopped:
     print(stopped, file=sys.stderr)
     return stopped.status

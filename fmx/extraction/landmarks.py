@@ -200,14 +200,20 @@ def _square(middle: np.ndarray, length: float, rise: float) -> np.ndarray:
 
 
 def _around(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-  """The part of a frame around a box, and its corner; no part if there is none."""
+  """The part of a frame around a box, and its corner; no part if there is none.
+
+  Where the frame ends, its last pixels go on: the detector then places its boxes better, which gave
+  the landmarks of tightly cropped faces about 1 % of mIoU.
+  """
   middle, half = (box[:2] + box[2:]) / 2, side(box) * REACH / 2
   around = np.concatenate([np.floor(middle - half), np.ceil(middle + half)]).astype(np.int64)
   try:
     inside = boxes.clamp(around, *frame.shape[:2])
   except ValueError:  # The face has left the frame.
     return None, around[:2]
-  return boxes.crop(frame, inside), inside[:2]
+  left, top, right, bottom = np.abs(around - inside).tolist()
+  part = boxes.crop(frame, inside)
+  return cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE), around[:2]
 
 
 def _resize(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
