@@ -15,10 +15,11 @@ from fmx.extraction.detection import FaceDetector
 from fmx.extraction.frame_masks import Face, FrameMasks
 from fmx.extraction.labelling import FaceState, LabelledFace, label_faces
 from fmx.extraction.predictor import STATES, Predictor, check_windows
-from fmx.extraction.tracking import FaceTracker
+from fmx.extraction.tracking import FaceTracker, Track
 from fmx.extraction.zoom import PARTS
 from tfds_300vw import boxes
 
+SETTLING = 2  # Looks at the first frame of a new face, before its box is fixed for a window.
 MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
 
@@ -140,6 +141,8 @@ class FaceMaskExtractor:
   def _label(self, frames: Sequence[np.ndarray], now: '_Progress') -> list[FrameMasks]:
     """Labels all faces of one window at once."""
     tracks = now.tracker.start_window(frames[0])
+    for _ in range(SETTLING):
+      tracks = self._settle(frames[0], tracks, now.tracker)
     found = []
     if tracks:
       found = label_faces(frames, tracks, now.faces, self._predictors, stream=self._stream)
@@ -152,6 +155,15 @@ class FaceMaskExtractor:
     ]
     now.index, now.is_cut = now.index + len(frames), False
     return masks
+
+  def _settle(self, frame: np.ndarray, tracks: list[Track], tracker: FaceTracker) -> list[Track]:
+    """Moves the boxes of new faces to where the primary network sees them."""
+    new = [track for track in tracks if track.is_new]
+    if not new:
+      return tracks
+    primary = {'primary': self._predictors['primary']}
+    found = label_faces([frame], new, {}, primary, stream=False)
+    return tracker.settle({face.id: face.inside() for face in found})
 
 
 def compose(

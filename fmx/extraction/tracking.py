@@ -131,10 +131,28 @@ class FaceTracker:
       self._given = None
     if sum(not face.windows_lost for face in self._faces) < self._max_faces:
       self._look(frame)
-    # What is left of the room goes to lost faces: their masks may come back at their last place.
-    tried = sorted(self._faces, key=lambda face: face.windows_lost)[: self._max_faces]
-    tracks = [Track(face.id, face.box(*self._size), face.is_new) for face in tried]
-    return sorted(tracks, key=lambda track: (-area(track.box), track.id))
+    return self._tracks()
+
+  def settle(self, labels: Mapping[int, np.ndarray]) -> list[Track]:
+    """Moves the boxes of new faces to where their masks show the face.
+
+    A detector's box is rougher than a mask, and may cut the face off.
+
+    Args:
+      labels: By id of the new tracks: class ids, uint8 [1, h, w], of the window's first frame
+        inside the track's box.
+
+    Returns:
+      As `start_window`.
+    """
+    for face in self._faces:
+      if face.id in labels:
+        shape = self._measure(face, labels[face.id])
+        if shape is not None:
+          face.centre = shape.centre
+          grown = face.side * _GROWTH if shape.is_cut_off else 0.0
+          face.side = max(boxes.FACE_MARGIN * shape.side, grown)
+    return self._tracks()
 
   def finish_window(self, labels: Mapping[int, np.ndarray]) -> set[int]:
     """Takes the masks of a window and decides where its faces are next.
@@ -147,15 +165,7 @@ class FaceTracker:
     """
     for face in self._faces:
       if face.id in labels:
-        box = face.box(*self._size)
-        shape = mask_shape.measure(
-          labels[face.id],
-          box,
-          self._size,
-          expected_side=face.side / boxes.FACE_MARGIN,
-          needs_features=not face.is_trusted,
-        )
-        self._judge(face, box, shape)
+        self._judge(face, face.box(*self._size), self._measure(face, labels[face.id]))
       elif face.windows_lost:
         face.windows_lost += 1
     kept: list[_Face] = []
@@ -170,6 +180,21 @@ class FaceTracker:
     """Forgets where faces were, for a new shot; ids go on counting."""
     self._faces, self._refused, self._given = [], [], None
     self._forget_pauses()
+
+  def _tracks(self) -> list[Track]:
+    # What is left of the room goes to lost faces: their masks may come back at their last place.
+    tried = sorted(self._faces, key=lambda face: face.windows_lost)[: self._max_faces]
+    tracks = [Track(face.id, face.box(*self._size), face.is_new) for face in tried]
+    return sorted(tracks, key=lambda track: (-area(track.box), track.id))
+
+  def _measure(self, face: _Face, labels: np.ndarray) -> FaceShape | None:
+    return mask_shape.measure(
+      labels,
+      face.box(*self._size),
+      self._size,
+      expected_side=face.side / boxes.FACE_MARGIN,
+      needs_features=not face.is_trusted,
+    )
 
   def _forget_pauses(self) -> None:
     self._wait, self._pause = 0, 0  # Windows until the detector looks, and after it has.

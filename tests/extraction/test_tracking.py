@@ -67,6 +67,24 @@ def test_the_box_is_that_of_the_data_around_the_last_masks():
   np.testing.assert_allclose(track.box, [208, 153, 313, 258], atol=1)
 
 
+def test_a_new_face_gets_the_box_of_its_mask_before_it_is_labelled():
+  tracker = FaceTracker(Scene((225, 205, 118)))  # The crop is too far left and cuts the face off.
+  (track,) = tracker.start_window(FRAME)
+  for _ in range(2):
+    (track,) = tracker.settle({1: masks(track.box, (250, 200, 90), length=1)})
+    assert track.is_new
+  # 1.3 times the 91 pixels of the ellipse, 118, around its centre.
+  np.testing.assert_allclose(track.box, [191, 141, 310, 260], atol=2)
+  assert tracker.finish_window({1: masks(track.box, (250, 200, 90))}) == set()
+
+
+def test_a_mask_that_is_no_face_moves_nothing():
+  tracker = FaceTracker(Scene((250, 200, 120)))
+  (track,) = tracker.start_window(FRAME)
+  (same,) = tracker.settle({1: masks(track.box, length=1)})
+  np.testing.assert_array_equal(same.box, track.box)
+
+
 def test_a_moving_face_is_met_where_it_will_be():
   tracker = FaceTracker(Scene((100, 200, 130)))
   errors = []
