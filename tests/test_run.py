@@ -306,3 +306,47 @@ def test_an_unfinished_run_cannot_be_evaluated(commands, copied, tmp_path):
   status, output = commands.run(*flags, f'--workdir={tmp_path / "results"}')
   assert status == 1
   assert "error: No checkpoint with 'miou' in" in output
+
+
+def test_one_command_trains_all_networks_into_one_folder_of_weights(commands, tmp_path):
+  flags = [*tiny_runs.flags_of_all(fcn__epochs=1, convlstm__epochs=1), f'--workdir={tmp_path}']
+  status, output = commands.run(*flags)
+  assert status == 0, output
+  names = ('eyes', 'fcn', 'mouth', 'primary')
+  weights = tmp_path / 'weights'
+  assert sorted(path.name for path in weights.iterdir()) == sorted([*names, 'weights.json'])
+  description = json.loads((weights / 'weights.json').read_text())
+  assert {name: of['region'] for name, of in description['models'].items()} == {
+    'eyes': 'eyes', 'fcn': 'primary', 'mouth': 'mouth', 'primary': 'primary'
+  }  # fmt: skip
+  for name, region, stage in (('fcn', 'primary', 'fcn'), ('eyes', 'eyes', 'convlstm')):
+    best = Checkpoints(tmp_path / region / stage / 'checkpoints', best='miou', read_only=True)
+    saved = tree_io.load_tree(tmp_path / region / stage / 'checkpoints' / str(best.best_step))
+    kept = tree_io.load_tree(weights / name)
+    np.testing.assert_array_equal(
+      kept['params']['conv']['kernel'], saved['params']['conv']['kernel']
+    )
+
+  moved = shutil.copytree(weights, tmp_path / 'elsewhere')
+  evaluate = [
+    '--config=configs/evaluate.py',
+    f'--config.data.data_dir={tiny_runs.data_dir()}',
+    f'--config.data.dataset={tiny_runs.DATASET}',
+    f'--config.weights={moved}',
+    f'--workdir={tmp_path / "results"}',
+  ]
+  status, output = commands.run(*evaluate)
+  assert status == 0, output
+  assert list(results(tmp_path / 'results')) == [
+    'FCN', 'FCN + temporal smoothing', 'ConvLSTM-FCN', 'ConvLSTM-FCN + zoomed-in models'
+  ]  # fmt: skip
+
+
+def test_a_dataset_of_another_region_is_refused_before_any_training(commands, tmp_path):
+  wrong = f'--config.models.eyes.data.dataset={tiny_runs.DATASET}'
+  status, output = commands.run(*tiny_runs.flags_of_all(), wrong, f'--workdir={tmp_path / "run"}')
+  assert status == 1
+  assert (
+    "models.eyes.data.dataset is the300vw_mask/released_primary, which is of 'primary'" in output
+  )
+  assert not (tmp_path / 'run').exists()

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from small_datasets import write_released
 
 from configs import primary
-from fmx.models.conv_lstm import ConvLSTM
+from fmx.models.conv_lstm import ConvLSTM, initial_carry
 from tfds_300vw import __main__ as command
+from tfds_300vw.face_mask import REGIONS
 
 DATASET = 'the300vw_mask/released_primary'
 VIDEOS = {
@@ -44,14 +45,15 @@ def data_dir():
   _kept.append(folder)
   root = pathlib.Path(folder.name)
   write_released(root / 'released', videos=VIDEOS)
-  command.main(
-    [
-      '--config=released_primary',
-      '--workers=1',
-      f'--manual_dir={root / "released"}',
-      f'--data_dir={root / "data"}',
-    ]
-  )
+  for region in REGIONS:
+    command.main(
+      [
+        f'--config=released_{region}',
+        '--workers=1',
+        f'--manual_dir={root / "released"}',
+        f'--data_dir={root / "data"}',
+      ]
+    )
   return root / 'data'
 
 
@@ -62,6 +64,16 @@ def flags(**overrides):
   """The flags of `run.py`, less --workdir; in the names of options, __ stands for a dot."""
   options = OVERRIDES | {'data.data_dir': data_dir()} | _with_dots(overrides)
   return ['--config=configs/primary.py', *(f'--config.{n}={v}' for n, v in options.items())]
+
+
+def flags_of_all(**overrides):
+  """The flags of `run.py` that train a network for each region, less --workdir."""
+  found = ['--config=configs/all.py', f'--config.data_dir={data_dir()}']
+  for region in REGIONS:
+    options = OVERRIDES | {'data.dataset': f'the300vw_mask/released_{region}'}
+    options |= _with_dots(overrides)
+    found += [f'--config.models.{region}.{name}={value}' for name, value in options.items()]
+  return found
 
 
 def config(**overrides):
@@ -104,6 +116,11 @@ class TinySegmenter(nn.Module):
     norm = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name, name='norm')
     carry, x = TinyHead(self.num_classes, self.temporal, name='head')(nn.relu(norm(x)), carry)
     return jax.image.resize(x, (*video.shape[:-1], self.num_classes), 'bilinear'), carry
+
+  def initial_carry(self, clips, size):
+    if not self.temporal:
+      return None
+    return initial_carry((clips, *(-(-side // 8) for side in size), self.num_classes))
 
 
 def build(config, num_classes, *, temporal, image_size, axis_name=None):

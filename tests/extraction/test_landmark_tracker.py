@@ -69,6 +69,17 @@ def numbered(length, size=SIZE):
   return list(frames)
 
 
+def two_shots(cut, length):
+  """Numbered frames of different patterns and colours before and after a cut."""
+  rng = np.random.default_rng(0)
+  frames = numbered(length)
+  for shot, high in ((frames[:cut], 120), (frames[cut:], 256)):
+    picture = rng.integers(high - 120, high, (6, 10, 3), dtype=np.uint8)
+    for frame in shot:
+      frame[1:] = picture.repeat(20, axis=0).repeat(20, axis=1)[1:]
+  return frames
+
+
 def moving(length, x=60, y=60, size=50, speed=4):
   return [face(x + speed * t, y, size) for t in range(length)]
 
@@ -193,9 +204,9 @@ def test_two_tracks_that_come_to_one_face_become_one(monkeypatch):
   course = [[large, face(120 - 4 * t, 60, 50)] for t in range(10)]
   course += [[large]] * 2
   track, _ = tracker(course, monkeypatch, max_faces=2)
-  shown = [[f.id for f in masks.faces] for masks in track(numbered(12))]
-  assert shown[0] == [1, 2]
-  assert shown[-1] == [1]
+  states = [state for _, state in track.windows(numbered(12))]
+  assert [f.id for f in states[0].faces] == [1, 2]
+  assert [f.id for f in states[-1].faces] == [1]
 
 
 def test_where_faces_cross_the_larger_one_has_the_pixels(monkeypatch):
@@ -211,12 +222,7 @@ def test_where_faces_cross_the_larger_one_has_the_pixels(monkeypatch):
 
 
 def test_a_cut_starts_anew_with_new_ids(monkeypatch):
-  rng = np.random.default_rng(0)
-  frames = numbered(8)
-  for first, high in ((0, 120), (4, 256)):  # Two shots of different patterns and colours.
-    picture = rng.integers(high - 120, high, (6, 10, 3), dtype=np.uint8)
-    for frame in frames[first : first + 4]:
-      frame[1:] = picture.repeat(20, axis=0).repeat(20, axis=1)[1:]
+  frames = two_shots(4, 8)
   course = [[face(60, 60, 50)]] * 8
   track, model = tracker(course, monkeypatch)
   found = list(track(frames))
@@ -229,10 +235,11 @@ def test_it_goes_on_from_a_pickled_state_after_any_window(monkeypatch):
   course = [[points] for points in moving(13, speed=3)]
   course[4] = course[5] = []
   track, _ = tracker(course, monkeypatch)
-  frames = numbered(13)
+  frames = two_shots(8, 13)
   whole = list(track(frames))
+  assert [masks.index for masks in whole if masks.is_cut] == [8]
   done = []
-  for window, state in track.windows(frames):
+  for window, state in list(track.windows(frames)):  # All windows first: states must not change.
     done += window
     state = pickle.loads(pickle.dumps(state))
     assert state.next_index == len(done)
