@@ -1,20 +1,22 @@
 """Finding faces in one frame, without knowing where they were."""
 
+import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from fmx.extraction import cascade
 from tfds_300vw import boxes
 
 MIN_HITS = 6  # Windows that agree on a face. Real faces mostly have 10 to 60, false ones up to 5.
 
+_CASCADE = 'haarcascade_frontalface_alt2.xml'  # By R. Lienhart; comes with OpenCV 4, not with 5.
 _LONG_SIDE = 320  # Pixels of the reduced frame.
 _FINE_SIDE = 640  # For small faces.
 _MIN_SIDE = 24  # Pixels of the smallest window, in the reduced frame.
+_FINE_MAX_SIDE = 60  # Of the largest in the finer frame; larger faces are seen in the reduced one.
 _GROWTH = 1.15  # Side of the next larger window.
 _AGREE = 0.2  # Of the side, by which windows on one face may differ.
 _TILT = 25.0  # Degrees.
@@ -68,7 +70,7 @@ class FaceDetector:
     """
     height, width = frame.shape[:2]
     gray = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
-    for hits in _tries(gray):
+    for hits in self._tries(gray):
       found = [
         Detection(crop_of(window, height, width), float(count))
         for window, count in groups(hits)
@@ -77,6 +79,47 @@ class FaceDetector:
       if found:
         return sorted(_apart(found), key=lambda face: (-area(face.box), tuple(face.box)))
     return []
+
+  def __getstate__(self) -> dict[str, Any]:
+    """All but the cascade, which does not pickle and is read again when it is needed."""
+    return {'_min_hits': self._min_hits}
+
+  @functools.cached_property
+  def _cascade(self) -> cv2.CascadeClassifier:
+    return cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
+
+  def _tries(self, gray: np.ndarray) -> Iterator[np.ndarray]:
+    """Hits in one view of the frame after another, in pixels of the frame."""
+    small, scale = _reduced(gray, _LONG_SIDE)
+    yield self._scan(small) / scale
+    if max(gray.shape) > _LONG_SIDE:
+      fine, fine_scale = _reduced(gray, _FINE_SIDE)
+      yield self._scan(fine, max_side=_FINE_MAX_SIDE) / fine_scale
+    yield self._scan(cv2.createCLAHE(4.0, (4, 4)).apply(small)) / scale
+    for tilt in (-_TILT, _TILT):
+      yield self._tilted(small, tilt) / scale
+
+  def _scan(self, gray: np.ndarray, max_side: int = 0) -> np.ndarray:
+    """Windows that pass the cascade, float64 [M, 4]; a face has many. 0 is no largest side."""
+    found = self._cascade.detectMultiScale(
+      gray,
+      scaleFactor=_GROWTH,
+      minNeighbors=0,  # OpenCV's own grouping does not say how many agree on a face.
+      minSize=(_MIN_SIDE, _MIN_SIDE),
+      maxSize=(max_side, max_side),
+    )
+    hits = np.array(found, np.float64).reshape(-1, 4)  # An empty tuple if there are none.
+    return np.concatenate([hits[:, :2], hits[:, :2] + hits[:, 2:]], axis=1)
+
+  def _tilted(self, gray: np.ndarray, degrees: float) -> np.ndarray:
+    """Hits in the turned image, upright windows around the same centres."""
+    height, width = gray.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    hits = self._scan(cv2.warpAffine(gray, turn, (width, height), borderMode=cv2.BORDER_REPLICATE))
+    half = (hits[:, 2:] - hits[:, :2]) / 2
+    back = cv2.invertAffineTransform(turn)
+    centres = (hits[:, :2] + half) @ back[:, :2].T + back[:, 2]
+    return np.concatenate([centres - half, centres + half], axis=1)
 
 
 def crop_of(window: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -127,41 +170,12 @@ def area(box: np.ndarray) -> int:
   return int((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _tries(gray: np.ndarray) -> Iterator[np.ndarray]:
-  """Hits in one view of the frame after another, in pixels of the frame."""
-  small, scale = _reduced(gray, _LONG_SIDE)
-  yield _scan(small) / scale
-  if max(gray.shape) > _LONG_SIDE:
-    fine, fine_scale = _reduced(gray, _FINE_SIDE)
-    yield _scan(fine, max_side=2.5 * _MIN_SIDE) / fine_scale
-  yield _scan(cv2.createCLAHE(4.0, (4, 4)).apply(small)) / scale
-  for tilt in (-_TILT, _TILT):
-    yield _tilted(small, tilt) / scale
-
-
 def _reduced(gray: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:
   scale = long_side / max(gray.shape)
   if scale >= 1:
     return gray, 1.0
   size = tuple(max(round(edge * scale), 1) for edge in gray.shape[::-1])
   return cv2.resize(gray, size, interpolation=cv2.INTER_AREA), scale
-
-
-def _scan(gray: np.ndarray, max_side: float = np.inf) -> np.ndarray:
-  faces = cascade.load()
-  found = cascade.scan(faces, gray, min_side=_MIN_SIDE, max_side=max_side, growth=_GROWTH)
-  return found.boxes
-
-
-def _tilted(gray: np.ndarray, degrees: float) -> np.ndarray:
-  """Hits in the turned image, upright windows around the same centres."""
-  height, width = gray.shape
-  turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-  hits = _scan(cv2.warpAffine(gray, turn, (width, height), borderMode=cv2.BORDER_REPLICATE))
-  half = (hits[:, 2:] - hits[:, :2]) / 2
-  back = cv2.invertAffineTransform(turn)
-  centres = (hits[:, :2] + half) @ back[:, :2].T + back[:, 2]
-  return np.concatenate([centres - half, centres + half], axis=1)
 
 
 def _is_inside(window: np.ndarray, height: int, width: int) -> bool:
@@ -172,7 +186,8 @@ def _is_inside(window: np.ndarray, height: int, width: int) -> bool:
 
 def _apart(found: list[Detection]) -> list[Detection]:
   kept: list[Detection] = []
-  for face in sorted(found, key=lambda face: -face.score):
+  # Boxes decide between equal scores: OpenCV's threads leave the hits in any order.
+  for face in sorted(found, key=lambda face: (-face.score, tuple(face.box))):
     if all(overlap(face.box, other.box) < 0.3 for other in kept):
       kept.append(face)
   return kept
