@@ -119,7 +119,7 @@ class FakeExtractor:
     return found, FakeState(state.next_index + len(window), memory)
 
   def _masks(self, index, size, memory):
-    empty = frame_masks.empty(index, *size, is_cut=index == 7)
+    empty = frame_masks.compose([], index, *size, is_cut=index == 7)
     if self._blind:
       return empty
     labels, ids, faces = empty.labels, empty.ids, []

@@ -12,15 +12,13 @@ from fmx import weights as weights_folder
 from fmx.extraction import frame_masks
 from fmx.extraction.cuts import CutDetector
 from fmx.extraction.detection import FaceDetector
-from fmx.extraction.frame_masks import Face, FrameMasks
-from fmx.extraction.labelling import FaceState, LabelledFace, label_faces
+from fmx.extraction.frame_masks import FrameMasks
+from fmx.extraction.labelling import FaceState, label_faces
 from fmx.extraction.predictor import STATES, Predictor, check_windows
 from fmx.extraction.tracking import FaceTracker, Track
 from fmx.extraction.zoom import PARTS
-from tfds_300vw import boxes
 
 SETTLING = 2  # Looks at the first frame of a new face, before its box is fixed for a window.
-MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +148,12 @@ class FaceMaskExtractor:
     found = [face for face in found if face.id not in none]
     now.faces = {face.id: face.state for face in found}
     masks = [
-      compose(found, time, now.index + time, now.size, is_cut=now.is_cut and time == 0)
+      frame_masks.compose(
+        [face.piece(time) for face in found],
+        now.index + time,
+        *now.size,
+        is_cut=now.is_cut and time == 0,
+      )
       for time in range(len(frames))
     ]
     now.index, now.is_cut = now.index + len(frames), False
@@ -166,35 +169,6 @@ class FaceMaskExtractor:
     return tracker.settle({face.id: face.inside() for face in found})
 
 
-def compose(
-  faces: Sequence[LabelledFace], time: int, index: int, size: tuple[int, int], *, is_cut: bool
-) -> FrameMasks:
-  """Puts the faces of one frame of a window together.
-
-  Where two faces claim a pixel the larger one, most likely the nearer, has it. A face without a
-  pixel in the frame is not in it.
-
-  Args:
-    faces: The largest first.
-    time: Of the frame in the window, from 0.
-    index: Of the frame in the video, from 0.
-    size: Height and width of the frame.
-    is_cut: Whether a new shot begins with the frame.
-  """
-  masks = frame_masks.empty(index, *size, is_cut=is_cut)
-  for face in reversed(faces):
-    mine = face.labels[time] > 0
-    np.copyto(boxes.crop(masks.labels, face.scope), face.labels[time], where=mine)
-    np.copyto(boxes.crop(masks.ids, face.scope), _stored_id(face.id), where=mine)
-  found = []
-  for face in faces:
-    mine = boxes.crop(masks.ids, face.scope) == _stored_id(face.id)
-    if mine.any():
-      areas = frame_masks.areas(boxes.crop(masks.labels, face.scope)[mine])
-      found.append(Face(face.id, face.box, areas, float(face.confidence[time])))
-  return dataclasses.replace(masks, faces=tuple(found))
-
-
 class _Progress:
   """Where an extraction has come to."""
 
@@ -207,16 +181,8 @@ class _Progress:
 
   def check(self, frame: Any, index: int) -> None:
     """Raises ValueError if the frame is no image of the size of those before."""
-    image = isinstance(frame, np.ndarray) and frame.dtype == np.uint8
-    if not image or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-      found = f'{frame.dtype} {frame.shape}' if isinstance(frame, np.ndarray) else repr(type(frame))
-      raise ValueError(f'Frame {index} is {found}; frames must be RGB images, uint8 [H, W, 3].')
-    self.size = self.size or frame.shape[:2]
-    if frame.shape[:2] != self.size:
-      raise ValueError(
-        f'Frame {index} has {frame.shape[1]} x {frame.shape[0]} pixels, those before it '
-        f'{self.size[1]} x {self.size[0]}: give frames of one size.'
-      )
+    frame_masks.check_frame(frame, index, self.size)
+    self.size = frame.shape[:2]
 
   def begin_shot(self) -> None:
     """Forgets what does not outlive a cut."""
@@ -227,7 +193,3 @@ class _Progress:
     """The state after a window; `cuts` must not have seen the next frame."""
     tracker, cuts = copy.deepcopy((self.tracker, cuts))
     return ExtractionState(self.index, self.size, tracker, cuts, self.faces)
-
-
-def _stored_id(face_id: int) -> np.uint8:
-  return np.uint8((face_id - 1) % MAX_ID + 1)

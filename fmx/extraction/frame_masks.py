@@ -1,10 +1,15 @@
 """What extraction gives for one frame: whichever method made it, a network or landmarks."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfds_300vw import boxes
 from tfds_300vw.face_mask import CLASS_NAMES
+
+MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +49,70 @@ class FrameMasks:
   is_cut: bool
 
 
-def empty(index: int, height: int, width: int, *, is_cut: bool = False) -> FrameMasks:
-  """The masks of a frame without a face."""
-  blank = np.zeros((height, width), np.uint8)
-  return FrameMasks(index, blank, blank.copy(), (), is_cut)
+class Piece(NamedTuple):
+  """The labels of one face in one frame, before they meet those of others.
+
+  Attributes:
+    id: Of the face.
+    box: The crop that was segmented, [4].
+    scope: What `labels` are of, [4], inside the frame.
+    labels: Class ids, uint8 [height of the scope, width of the scope].
+    confidence: As in `Face`.
+  """
+
+  id: int
+  box: np.ndarray
+  scope: np.ndarray
+  labels: np.ndarray
+  confidence: float | None
+
+
+def compose(
+  pieces: Sequence[Piece], index: int, height: int, width: int, *, is_cut: bool = False
+) -> FrameMasks:
+  """Puts the faces of a frame together.
+
+  Where two faces claim a pixel the larger one, most likely the nearer, has it. A face without a
+  pixel in the frame is not in it.
+
+  Args:
+    pieces: The largest face first.
+    index: Of the frame in the video, from 0.
+    height: Of the frame, pixels.
+    width: Of the frame, pixels.
+    is_cut: Whether a new shot begins with the frame.
+  """
+  labels, ids = np.zeros((2, height, width), np.uint8)
+  for piece in reversed(pieces):
+    mine = piece.labels > 0
+    np.copyto(boxes.crop(labels, piece.scope), piece.labels, where=mine)
+    np.copyto(boxes.crop(ids, piece.scope), _stored_id(piece.id), where=mine)
+  found = []
+  for piece in pieces:
+    mine = boxes.crop(ids, piece.scope) == _stored_id(piece.id)
+    if mine.any():
+      of_classes = areas(boxes.crop(labels, piece.scope)[mine])
+      found.append(Face(piece.id, piece.box, of_classes, piece.confidence))
+  return FrameMasks(index, labels, ids, tuple(found), is_cut)
+
+
+def check_frame(frame: Any, index: int, size: tuple[int, int] | None) -> None:
+  """Raises ValueError if a frame is no image of the size of those before.
+
+  Args:
+    frame: uint8 [H, W, 3], RGB, or something else.
+    index: Of the frame in the video, from 0.
+    size: Height and width of the frames before; None for the first.
+  """
+  image = isinstance(frame, np.ndarray) and frame.dtype == np.uint8
+  if not image or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+    found = f'{frame.dtype} {frame.shape}' if isinstance(frame, np.ndarray) else repr(type(frame))
+    raise ValueError(f'Frame {index} is {found}; frames must be RGB images, uint8 [H, W, 3].')
+  if size is not None and frame.shape[:2] != size:
+    raise ValueError(
+      f'Frame {index} has {frame.shape[1]} x {frame.shape[0]} pixels, those before it '
+      f'{size[1]} x {size[0]}: give frames of one size.'
+    )
 
 
 def areas(labels: np.ndarray) -> dict[str, int]:
@@ -61,3 +126,7 @@ def areas(labels: np.ndarray) -> dict[str, int]:
   """
   counts = np.bincount(labels.reshape(-1), minlength=len(CLASS_NAMES))
   return {name: int(count) for name, count in zip(CLASS_NAMES[1:], counts[1:])}
+
+
+def _stored_id(face_id: int) -> np.uint8:
+  return np.uint8((face_id - 1) % MAX_ID + 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fmx.evaluation import protocol
+from fmx.extraction.frame_masks import Piece
 from fmx.extraction.predictor import Predictor, stack, unstack
 from fmx.extraction.tracking import Track
 from fmx.extraction.zoom import RegionState, zoom_in
@@ -52,6 +53,11 @@ class LabelledFace:
     """The labels inside the box, uint8 [t, h, w]."""
     box = self.box - np.tile(self.scope[:2], 2)
     return np.stack([boxes.crop(of_frame, box) for of_frame in self.labels])
+
+  def piece(self, time: int) -> Piece:
+    """The face in one of the frames."""
+    confidence_there = float(self.confidence[time])
+    return Piece(self.id, self.box, self.scope, self.labels[time], confidence_there)
 
 
 def label_faces(

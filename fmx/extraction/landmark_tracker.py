@@ -12,13 +12,12 @@ import copy
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from fmx.extraction import frame_masks
 from fmx.extraction.cuts import CutDetector
-from fmx.extraction.frame_masks import Face, FrameMasks
+from fmx.extraction.frame_masks import FrameMasks, Piece
 from fmx.extraction.landmarks import LandmarkModel, crop_box, landmark_box, overlap, side
 from tfds_300vw import boxes, face_mask
 
@@ -28,7 +27,6 @@ CONFIRMS = 0.4  # Overlap with the landmarks' box from which it does.
 SAME = 0.5  # Overlap from which two faces are one.
 PATIENCE = 10  # Frames in a row that a face may be unseen.
 SEARCH_EVERY = 10  # Frames, for further faces; without a face, every frame is searched.
-MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +159,7 @@ class LandmarkTracker:
 
   def _label(self, frame: np.ndarray, now: TrackerState) -> tuple[FrameMasks, TrackerState]:
     """The masks of one frame, and the state after it."""
-    _check(frame, now)
+    frame_masks.check_frame(frame, now.next_index, now.size)
     size, index = frame.shape[:2], now.next_index
     is_cut = now.cuts(frame)
     followed = [] if is_cut else [self._follow(frame, face) for face in now.faces]
@@ -225,41 +223,24 @@ def draw(
 ) -> FrameMasks:
   """Draws the masks of one frame.
 
-  Where two faces claim a pixel the larger one has it. A face without a pixel is not in the frame.
-
   Args:
     faces: The largest first.
     index: Of the frame in the video, from 0.
     size: Height and width of the frame.
     is_cut: Whether a new shot begins with the frame.
   """
-  masks = frame_masks.empty(index, *size, is_cut=is_cut)
-  for face in reversed(faces):
-    labels = face_mask.landmarks_to_mask(face.landmarks, *size)
-    np.copyto(masks.labels, labels, where=labels > 0)
-    np.copyto(masks.ids, _stored_id(face.id), where=labels > 0)
-  found = []
-  for face in faces:
-    mine = masks.labels[masks.ids == _stored_id(face.id)]
-    if mine.size:
-      box = boxes.face_box(face.landmarks, *size)
-      found.append(Face(face.id, box, frame_masks.areas(mine), confidence=None))
-  return dataclasses.replace(masks, faces=tuple(found))
-
-
-def _check(frame: Any, now: TrackerState) -> None:
-  """Raises ValueError if the frame is no image of the size of those before."""
-  image = isinstance(frame, np.ndarray) and frame.dtype == np.uint8
-  if not image or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-    found = f'{frame.dtype} {frame.shape}' if isinstance(frame, np.ndarray) else repr(type(frame))
-    raise ValueError(
-      f'Frame {now.next_index} is {found}; frames must be RGB images, uint8 [H, W, 3].'
+  whole = np.array([0, 0, size[1], size[0]])
+  pieces = [
+    Piece(
+      face.id,
+      boxes.face_box(face.landmarks, *size),
+      whole,
+      face_mask.landmarks_to_mask(face.landmarks, *size),
+      None,
     )
-  if now.size is not None and frame.shape[:2] != now.size:
-    raise ValueError(
-      f'Frame {now.next_index} has {frame.shape[1]} x {frame.shape[0]} pixels, those before it '
-      f'{now.size[1]} x {now.size[0]}: give frames of one size.'
-    )
+    for face in faces
+  ]
+  return frame_masks.compose(pieces, index, *size, is_cut=is_cut)
 
 
 def _distinct(faces: Sequence[TrackedFace]) -> list[TrackedFace]:
@@ -276,7 +257,3 @@ def _is_inside(face: TrackedFace, height: int, width: int) -> bool:
   """Whether any of it can be in the frame."""
   low, high = face.landmarks.min(axis=0), face.landmarks.max(axis=0)
   return bool((high > 0).all() and (low < (width - 1, height - 1)).all())
-
-
-def _stored_id(face_id: int) -> np.uint8:
-  return np.uint8((face_id - 1) % MAX_ID + 1)

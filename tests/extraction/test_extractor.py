@@ -10,8 +10,8 @@ import fmx.extraction
 from fmx.evaluation import protocol
 from fmx.extraction import extractor as module
 from fmx.extraction import frame_masks
-from fmx.extraction.extractor import FaceMaskExtractor, compose
-from fmx.extraction.labelling import FaceState, LabelledFace, confidence
+from fmx.extraction.extractor import FaceMaskExtractor
+from fmx.extraction.labelling import confidence
 from fmx.extraction.predictor import Predictor
 from fmx.extraction.tracking import Track
 from fmx.extraction.zoom import zoom_in
@@ -231,47 +231,6 @@ def test_what_the_tracker_calls_no_face_is_left_out(models):
   found = list(extractor(models, max_faces=2)(video(LENGTH, faces=(1, 3))))
   assert {face.id for masks in found for face in masks.faces} == {1}
   assert not any((masks.ids == 3).any() for masks in found)
-
-
-def labelled(face_id, box, scope, labels):
-  return LabelledFace(
-    face_id, np.array(box), np.array(scope), [labels], np.array([0.5]), FaceState(None, {})
-  )
-
-
-def test_the_larger_of_two_faces_has_the_pixels_that_both_claim():
-  # On a frame of 2 x 6 pixels: the larger face has the columns 0 to 3, the smaller 2 to 5.
-  large = labelled(7, (0, 0, 4, 2), (0, 0, 4, 2), np.array([[1, 1, 1, 0], [1, 2, 2, 0]], np.uint8))
-  small = labelled(9, (2, 0, 6, 2), (2, 0, 6, 2), np.array([[3, 1, 1, 0], [4, 1, 1, 0]], np.uint8))
-  masks = compose([large, small], 0, 5, (2, 6), is_cut=True)
-  np.testing.assert_array_equal(masks.labels, [[1, 1, 1, 1, 1, 0], [1, 2, 2, 1, 1, 0]])
-  np.testing.assert_array_equal(masks.ids, [[7, 7, 7, 9, 9, 0], [7, 7, 7, 9, 9, 0]])
-  first, second = masks.faces
-  assert (first.id, second.id, masks.index, masks.is_cut) == (7, 9, 5, True)
-  assert first.areas == {'facial_skin': 4, 'eyes': 2, 'outer_mouth': 0, 'inner_mouth': 0}
-  assert second.areas == {'facial_skin': 4, 'eyes': 0, 'outer_mouth': 0, 'inner_mouth': 0}
-
-
-def test_a_face_without_a_pixel_of_its_own_is_not_in_the_frame():
-  ones = np.ones((2, 2), np.uint8)
-  hidden = labelled(2, (0, 0, 2, 2), (0, 0, 2, 2), ones)
-  blank = labelled(3, (2, 0, 4, 2), (2, 0, 4, 2), 0 * ones)
-  masks = compose(
-    [labelled(1, (0, 0, 2, 2), (0, 0, 2, 2), ones), hidden, blank], 0, 0, (2, 4), is_cut=False
-  )
-  assert [face.id for face in masks.faces] == [1]
-
-
-def test_ids_beyond_those_that_a_map_can_hold_begin_anew_in_it():
-  masks = compose(
-    [labelled(256, (0, 0, 1, 1), (0, 0, 1, 1), np.ones((1, 1), np.uint8))],
-    0,
-    0,
-    (1, 2),
-    is_cut=False,
-  )
-  assert masks.faces[0].id == 256
-  np.testing.assert_array_equal(masks.ids, [[1, 0]])
 
 
 def test_confidence_is_the_mean_probability_of_the_predicted_class_on_the_face():
