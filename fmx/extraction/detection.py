@@ -1,6 +1,5 @@
 """Finding faces in one frame, without knowing where they were."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +11,10 @@ from tfds_300vw import boxes
 
 MIN_HITS = 6  # Windows that agree on a face. Real faces mostly have 10 to 60, false ones up to 5.
 
-_CASCADE = 'haarcascade_frontalface_alt2.xml'  # By R. Lienhart; comes with OpenCV 4, not with 5.
+# Trained cascades that come with OpenCV 4, not with 5.
+_FRONTAL = 'haarcascade_frontalface_alt2.xml'
+_PROFILE = 'haarcascade_profileface.xml'
+
 _LONG_SIDE = 320  # Pixels of the reduced frame.
 _FINE_SIDE = 640  # For small faces.
 _MIN_SIDE = 24  # Pixels of the smallest window, in the reduced frame.
@@ -43,7 +45,7 @@ class FaceDetector:
   """Finds faces that look about into the camera.
 
   Other views of the frame are tried in turn, only while nothing is found: finer, with equalised
-  contrast, tilted either way. Profiles are not found. Keeps nothing between frames.
+  contrast, tilted either way, for profiles (of which it misses many). Keeps nothing between frames.
   """
 
   def __init__(self, *, min_hits: int = MIN_HITS):
@@ -58,6 +60,7 @@ class FaceDetector:
     if min_hits < 1:
       raise ValueError(f'min_hits is {min_hits}; it must be at least 1.')
     self._min_hits = min_hits
+    self._cascades: dict[str, cv2.CascadeClassifier] = {}
 
   def __call__(self, frame: np.ndarray) -> list[Detection]:
     """Finds the faces of a frame.
@@ -81,12 +84,8 @@ class FaceDetector:
     return []
 
   def __getstate__(self) -> dict[str, Any]:
-    """All but the cascade, which does not pickle and is read again when it is needed."""
-    return {'_min_hits': self._min_hits}
-
-  @functools.cached_property
-  def _cascade(self) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
+    """All but the cascades, which do not pickle and are read again when they are needed."""
+    return self.__dict__ | {'_cascades': {}}
 
   def _tries(self, gray: np.ndarray) -> Iterator[np.ndarray]:
     """Hits in one view of the frame after another, in pixels of the frame."""
@@ -98,10 +97,14 @@ class FaceDetector:
     yield self._scan(cv2.createCLAHE(4.0, (4, 4)).apply(small)) / scale
     for tilt in (-_TILT, _TILT):
       yield self._tilted(small, tilt) / scale
+    mirrored = mirror(self._scan(cv2.flip(small, 1), _PROFILE), small.shape[1])
+    yield np.concatenate([self._scan(small, _PROFILE), mirrored]) / scale
 
-  def _scan(self, gray: np.ndarray, max_side: int = 0) -> np.ndarray:
-    """Windows that pass the cascade, float64 [M, 4]; a face has many. 0 is no largest side."""
-    found = self._cascade.detectMultiScale(
+  def _scan(self, gray: np.ndarray, name: str = _FRONTAL, max_side: int = 0) -> np.ndarray:
+    """Windows that pass a cascade, float64 [M, 4]; a face has many. 0 is no largest side."""
+    if name not in self._cascades:
+      self._cascades[name] = cv2.CascadeClassifier(cv2.data.haarcascades + name)
+    found = self._cascades[name].detectMultiScale(
       gray,
       scaleFactor=_GROWTH,
       minNeighbors=0,  # OpenCV's own grouping does not say how many agree on a face.
@@ -157,6 +160,11 @@ def groups(hits: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
   number, group = connected_components(near, directed=False)
   for i in range(number):
     yield np.median(hits[group == i], axis=0), int((group == i).sum())
+
+
+def mirror(hits: np.ndarray, width: int) -> np.ndarray:
+  """Windows [M, 4] of the mirrored image, in the image of that many pixels' width."""
+  return hits[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:

@@ -80,7 +80,7 @@ def test_the_same_frame_gives_the_same_faces_after_pickling():
   (again,) = pickle.loads(state)(frame)
   assert first.score == again.score
   np.testing.assert_array_equal(first.box, again.box)
-  assert len(state) < 200  # The cascade does not travel.
+  assert len(state) < 200  # The cascades do not travel.
 
 
 def test_a_window_becomes_a_crop_around_eyebrows_and_chin():
@@ -102,6 +102,13 @@ def test_windows_are_put_together_by_place_and_size():
   ]
 
 
+def test_windows_of_the_mirrored_image_are_mirrored_back():
+  # Of 100 pixels: x from 10 to 30 becomes 70 to 90.
+  hits = np.array([[10.0, 5, 30, 25]])
+  assert detection.mirror(hits, 100).tolist() == [[70, 5, 90, 25]]
+  assert detection.mirror(np.empty((0, 4)), 100).shape == (0, 4)
+
+
 def test_overlap_is_of_the_smaller_box():
   # 5 x 10 shared pixels; the smaller box has 100.
   assert detection.overlap(np.array([0, 0, 10, 10]), np.array([5, 0, 105, 100])) == 0.5
@@ -121,3 +128,16 @@ def test_real_faces_are_found_and_nothing_else(name):
   landmarks = read_pts(folder / 'annot' / '000001.pts')
   (face,) = FaceDetector()(frame)
   assert iou(face.box, boxes.face_box(landmarks, *frame.shape[:2])) > 0.6
+
+
+@pytest.mark.skipif('FMX_REAL_DATA' not in os.environ, reason='FMX_REAL_DATA names no real faces')
+@pytest.mark.parametrize('name', ['111287440_1', '150557677_1'])
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_a_real_face_in_profile_is_found_whichever_way_it_looks(name, mirrored):
+  path = pathlib.Path(os.environ['FMX_REAL_DATA'], 'stills', 'helen', f'{name}.jpg')
+  frame = cv2.imread(str(path))[..., ::-1]
+  height, width = frame.shape[:2]
+  x0, y0, x1, y1 = boxes.face_box(read_pts(path.with_suffix('.pts')), height, width)
+  box = np.array([width - x1, y0, width - x0, y1] if mirrored else [x0, y0, x1, y1])
+  (face,) = FaceDetector()(frame[:, ::-1] if mirrored else frame)
+  assert iou(face.box, box) > 0.4
