@@ -34,6 +34,7 @@ from fmx.extraction.workdir import (
   is_finished,
 )
 from fmx.train.stopping import stop_requests
+from fmx.train.workdir import held
 from tfds_300vw import face_mask
 
 _SLOWEST, _FASTEST = 0.01, 240.0  # Frames a second, between which parts are encoded.
@@ -52,7 +53,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
   Raises:
     ValueError: the video cannot be read, an option is out of its range, or the workdir holds
-      something else.
+      something else or is in use.
     OSError: the video or the weights are not there, or something cannot be written.
     Stopped: the process was asked to stop.
   """
@@ -63,8 +64,9 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     print(f'The masks of {config.video} are in {workdir} already; nothing is left to do.')
   else:
     extractor = METHODS[config.extraction.method](config)
-    claim(workdir, made_of)
-    extract(config, source, extractor, workdir)
+    with held(workdir):
+      claim(workdir, made_of)
+      extract(config, source, extractor, workdir)
   summary = json.loads((workdir / SUMMARY).read_bytes())
   if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
     with finishing(workdir, CONTACT_SHEET) as path:

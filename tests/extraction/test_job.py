@@ -15,6 +15,7 @@ from small_extractions import FakeExtractor, config, expected_masks, pictures, w
 
 from fmx.extraction import job, loop, outputs
 from fmx.train.stopping import Stopped
+from fmx.train.workdir import held
 from tfds_300vw import face_mask, video
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def assert_same_result(workdir, other):
 
 
 def names(folder):
-  return sorted(path.name for path in folder.iterdir())
+  return sorted(path.name for path in folder.iterdir() if path.name != '.lock')
 
 
 def heard(path):
@@ -445,3 +446,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(clip, tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(OSError, match=r'file/out cannot be written \(Not a directory\)'):
     job.run(config(clip, tmp_path), tmp_path / 'file/out')
+
+
+def test_a_folder_at_which_another_extraction_is_at_work_is_left_alone(clip, tmp_path):
+  with held(tmp_path / 'out'), pytest.raises(ValueError, match='Another run is at work in'):
+    job.run(config(clip, tmp_path), tmp_path / 'out')
+  assert names(tmp_path / 'out') == []
