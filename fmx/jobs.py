@@ -53,8 +53,9 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     for stage in stages:
       _logger.info('%s\n%s', stage.title, overview(stage))
       loop.train_stage(stage, fcn)
+    models = trained_models(stages)  # In every process: they agree on the checkpoint.
     if jax.process_index() == 0:
-      weights.save(folder / weights.FOLDER, trained_models(stages))
+      weights.save(folder / weights.FOLDER, models)
     results = {}
     for stage in stages:
       results |= results_of(stage, config)

@@ -236,9 +236,10 @@ def _fsync(path: str | os.PathLike) -> None:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-  return ocp.Checkpointer(
-    ocp.CompositeCheckpointHandler(**handlers()), multiprocessing_options=this_process()
-  )
+  alone = this_process()
+  options = ocp.CompositeOptions(multiprocessing_options=alone)
+  handler = ocp.CompositeCheckpointHandler(composite_options=options, **handlers())
+  return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _describe(path: tuple, leaf: Any) -> dict[str, Any]:
