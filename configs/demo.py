@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
   config.data.image_size = 64
   config.data.workers = 0
   config.data.augmentation.flip = 0.5
-  config.model.width = 8
+  config.model.width = config.model.stem = 8
   config.model.blocks = (1, 1, 1, 1)
   config.model.head = 'fine'
   config.model.head_features = 24

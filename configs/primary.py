@@ -30,8 +30,11 @@ def get_config() -> ConfigDict:
   data.augmentation = augmentation()
 
   config.model = model = ConfigDict()
-  model.width = 64  # Channels of the trunk's first stage; 64 is ResNet-50's.
-  model.blocks = (3, 4, 6, 3)  # Bottlenecks in stages 2 to 5; these are ResNet-50's.
+  model.width = 64  # Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
+  model.blocks = (3, 4, 6, 3)  # Bottlenecks in stages 2 to 5, or 2 to 4; these are ResNet-50's.
+  model.stem = 64  # Channels of the first convolution; 64 is ResNet-50's.
+  model.pool_margin = (1, 1)  # Of the max-pool: (1, 1) as Keras has it, or (0, 1) as Caffe.
+  model.dilate = True  # Whether stage 5 keeps stage 4's stride, 16 pixels, by dilation.
   model.head = 'coarse'  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4.
   model.head_features = 64  # Channels of the fine head.
   model.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.

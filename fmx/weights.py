@@ -25,11 +25,21 @@ from fmx.models.resnet import MEAN_BGR
 from fmx.tree_io import load_tree, save_tree
 from tfds_300vw import face_mask
 
-FORMAT, VERSION = 'fmx weights', 1
+FORMAT, VERSION = 'fmx weights', 2
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
 REGIONS = {'fcn': 'primary', 'primary': 'primary', 'eyes': 'eyes', 'mouth': 'mouth'}
-NETWORK_OPTIONS = ('width', 'blocks', 'head', 'head_features', 'kernel_size', 'peepholes')
+NETWORK_OPTIONS = (
+  'width',
+  'blocks',
+  'stem',
+  'pool_margin',
+  'dilate',
+  'head',
+  'head_features',
+  'kernel_size',
+  'peepholes',
+)
 INPUT = {'size': 'stretched, bilinear with antialiasing', 'channels': 'BGR', 'mean': MEAN_BGR}
 
 
