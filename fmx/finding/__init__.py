@@ -1,0 +1,1 @@
+"""Where faces are: frames in, poses and boxes out."""
