@@ -14,11 +14,11 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import tfds_300vw
-from fmx import jobs
+from fmx import jobs, workdir
 from fmx.data.prepared import open_dataset
-from fmx.data.synthetic import Difficulty, write_dataset
+from fmx.drawing.videos import Difficulty, write_dataset
 from fmx.evaluation import protocol
-from fmx.train import loop, workdir
+from fmx.train import loop
 from fmx.train.stages import Stage, trained_variables
 from fmx.train.step import Variables, replicate
 from tfds_300vw import pictures

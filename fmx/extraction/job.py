@@ -33,8 +33,8 @@ from fmx.extraction.workdir import (
   finishing,
   is_finished,
 )
-from fmx.train.stopping import stop_requests
-from fmx.train.workdir import held
+from fmx.stopping import stop_requests
+from fmx.workdir import held
 from tfds_300vw import face_mask
 
 _SLOWEST, _FASTEST = 0.01, 240.0  # Frames a second, between which parts are encoded.
@@ -105,7 +105,7 @@ def is_box(box: Sequence[float]) -> bool:
 
 def network(config: ConfigDict) -> Extractor:
   """The networks of the weights."""
-  from fmx.extraction.extractor import FaceMaskExtractor  # It needs jax, and a detector.
+  from fmx.labelling.extractor import FaceMaskExtractor  # It needs jax, and a detector.
 
   options = config.extraction
   return FaceMaskExtractor(
@@ -119,7 +119,7 @@ def network(config: ConfigDict) -> Extractor:
 
 def landmarks(config: ConfigDict) -> Extractor:
   """The 68-landmark tracker."""
-  from fmx.extraction.landmark_tracker import LandmarkTracker  # It needs dlib.
+  from fmx.baselines.landmark_tracker import LandmarkTracker  # It needs dlib.
 
   options = config.extraction
   return LandmarkTracker(max_faces=options.max_faces, box=tuple(options.box) or None)

@@ -6,10 +6,11 @@ import pytest
 import tiny_runs
 from sklearn import metrics
 
+from fmx.baselines import smoothing
 from fmx.data import pipeline
 from fmx.data.prepared import Windows, open_dataset
 from fmx.data.transforms import resize_frame
-from fmx.evaluation import protocol, run, smoothing
+from fmx.evaluation import protocol, run
 from fmx.train.step import parallel_eval
 
 NAMES = ('background', 'facial_skin', 'eyes', 'outer_mouth', 'inner_mouth')

@@ -1,0 +1,1 @@
+"""The parts that draw `fmx.drawing.videos`."""
