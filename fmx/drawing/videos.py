@@ -5,7 +5,6 @@ what goes wrong. All is drawn by numpy and OpenCV from a seed: the same argument
 frames, and a video does not depend on how many others are made.
 """
 
-import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -205,23 +204,3 @@ def _write(job: tuple[pathlib.Path, int, dict]) -> None:
       write_pts(part / 'annot' / f'{number:06d}.pts', landmarks)
   (part / _SETTINGS).write_text(json.dumps(settings))
   os.replace(part, folder)
-
-
-def main() -> None:
-  """Draws videos from the command line."""
-  parser = argparse.ArgumentParser(description='Draws face videos in the layout of 300VW.')
-  parser.add_argument('directory', help='where to write; made if it does not exist')
-  parser.add_argument('--num_videos', type=int, default=12)
-  parser.add_argument('--num_frames', type=int, default=90, help='of each video')
-  parser.add_argument('--size', type=int, default=256, help='pixels, roughly')
-  parser.add_argument('--seed', type=int, default=0)
-  parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, help='processes')
-  options = vars(parser.parse_args())
-  try:
-    write_dataset(options.pop('directory'), **options)
-  except ValueError as error:
-    parser.error(str(error))
-
-
-if __name__ == '__main__':
-  main()

@@ -17,6 +17,7 @@ from fmx.data.transforms import resize_frame, resize_labels
 from fmx.evaluation import protocol, run
 from fmx.evaluation.confusion import confusion_counts
 from fmx.evaluation.temporal import TemporalQuality
+from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, check_windows, stack, stack_windows, unstack
 from fmx.labelling.zoom import PARTS, RegionState, zoom_in
 from fmx.weights import Model
@@ -240,6 +241,4 @@ def _logits(
 
 def _predict(window: pipeline.Window, logits: np.ndarray) -> Labels:
   """The classes of the pixels of a window at its frames' own sizes."""
-  return [
-    protocol.predict(of_frame, *frame.shape[:2]) for of_frame, frame in zip(logits, window.frames)
-  ]
+  return [predict(of_frame, *frame.shape[:2]) for of_frame, frame in zip(logits, window.frames)]

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fmx.evaluation import protocol
 from fmx.finding.tracking import Track
+from fmx.labelling.classes import predict
 from fmx.labelling.frame_masks import Piece
 from fmx.labelling.predictor import Predictor, stack, unstack
 from fmx.labelling.zoom import RegionState, zoom_in
@@ -135,7 +135,7 @@ def _place(logits: np.ndarray, box: np.ndarray, scope: np.ndarray) -> np.ndarray
   x0, y0, x1, y1 = scope.tolist()
   labels = np.zeros((y1 - y0, x1 - x0), np.uint8)
   inside = boxes.crop(labels, box - (x0, y0, x0, y0))
-  inside[...] = protocol.predict(logits, *inside.shape)
+  inside[...] = predict(logits, *inside.shape)
   return labels
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from fmx.evaluation import protocol
+from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, stack, stack_windows, unstack
 from fmx.models.conv_lstm import Carry
 from tfds_300vw import boxes
@@ -131,7 +131,7 @@ def merge(labels: np.ndarray, logits: np.ndarray, box: np.ndarray, region: str) 
   """
   class_ids = np.array(REGIONS[region].class_ids, np.uint8)
   inside = boxes.crop(labels, box)
-  zoomed = class_ids[protocol.predict(logits, *inside.shape)]
+  zoomed = class_ids[predict(logits, *inside.shape)]
   inside[np.isin(inside, class_ids[1:])] = SKIN
   np.copyto(inside, zoomed, where=zoomed > 0)
 

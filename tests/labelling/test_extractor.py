@@ -7,10 +7,10 @@ import pytest
 import tiny_models
 
 import fmx
-from fmx.evaluation import protocol
 from fmx.finding.tracking import Track
 from fmx.labelling import extractor as module
 from fmx.labelling import frame_masks
+from fmx.labelling.classes import predict
 from fmx.labelling.extractor import FaceMaskExtractor
 from fmx.labelling.faces import confidence
 from fmx.labelling.predictor import Predictor
@@ -130,7 +130,7 @@ def test_a_face_is_labelled_by_the_networks_in_its_own_box(models):
   logits, _ = primary(np.stack([[primary.cut(frame, box) for frame in frames]]))
   labels = np.zeros((LENGTH, HEIGHT, WIDTH), np.uint8)
   for of_frame, of_logits in zip(labels, logits[0]):
-    boxes.crop(of_frame, box)[...] = protocol.predict(of_logits, 34, 30)
+    boxes.crop(of_frame, box)[...] = predict(of_logits, 34, 30)
   plain = list(extractor(models, zoom=False)(frames))
   np.testing.assert_array_equal([masks.labels for masks in plain], labels)
   # The zoomed-in models see whole frames here: twice the box is nearly all of them.
