@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int | str:
   # Only now: a misspelt flag need not wait for jax.
   from fmx import benchmark, demo, devices, jobs
   from fmx.extraction import job as extraction
-  from fmx.train.stopping import Stopped
+  from fmx.stopping import Stopped
 
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
   absl_logging.set_verbosity(absl_logging.ERROR)  # Libraries: only what is wrong.

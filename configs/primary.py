@@ -134,7 +134,7 @@ def augmentation() -> ConfigDict:
 def difficulty() -> ConfigDict:
   """What disturbs the drawn faces, in events a second of video where nothing else is said.
 
-  `fmx.data.drawing.disturbances.Difficulty` says what each does.
+  `fmx.drawing.disturbances.Difficulty` says what each does.
   """
   return ConfigDict(
     {

@@ -14,11 +14,11 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import tfds_300vw
-from fmx import jobs
+from fmx import jobs, workdir
 from fmx.data.prepared import open_dataset
-from fmx.data.synthetic import Difficulty, write_dataset
-from fmx.evaluation import protocol
-from fmx.train import loop, workdir
+from fmx.drawing.videos import Difficulty, write_dataset
+from fmx.labelling.classes import predict
+from fmx.train import loop
 from fmx.train.stages import Stage, trained_variables
 from fmx.train.step import Variables, replicate
 from tfds_300vw import pictures
@@ -206,7 +206,7 @@ def _shown_frames(window: Any, logits: dict[str, np.ndarray]) -> list[ShownFrame
       window.start,
       frame,
       labels,
-      {title: protocol.predict(of[time], *labels.shape) for title, of in logits.items()},
+      {title: predict(of[time], *labels.shape) for title, of in logits.items()},
     )
     for time, (frame, labels) in enumerate(zip(window.frames, window.labels))
   ]

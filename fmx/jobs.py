@@ -10,13 +10,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from fmx import weights
+from fmx import weights, workdir
 from fmx.data.prepared import open_dataset
-from fmx.evaluation import run, tables
-from fmx.extraction import evaluate as systems
-from fmx.extraction.predictor import STATES
+from fmx.evaluation import run, systems, tables
+from fmx.labelling.predictor import STATES
 from fmx.models import segmenter
-from fmx.train import loop, optimizer, workdir
+from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
 from fmx.train.stages import FCN, STAGES, Stage, trained_variables
 from fmx.train.step import Variables, replicate
@@ -152,7 +151,7 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
   label_landmarks = None
   if options.landmarks:
     # Only now: it needs a library that not everybody has.
-    from fmx.extraction.landmark_tracker import LandmarkTracker
+    from fmx.baselines.landmark_tracker import LandmarkTracker
 
     label_landmarks = LandmarkTracker().label_clip
   _logger.info('Evaluating %s on the %s split.', ', '.join(models), options.split)

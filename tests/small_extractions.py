@@ -13,8 +13,9 @@ import av
 import numpy as np
 
 from configs import extract
-from fmx.extraction import frame_masks, job, loop
-from fmx.extraction.frame_masks import Face, FrameMasks
+from fmx.extraction import job, loop
+from fmx.labelling import frame_masks
+from fmx.labelling.frame_masks import Face, FrameMasks
 
 PART_FRAMES = 10
 SAMPLE_RATE = 16000

@@ -11,7 +11,7 @@ from PIL import Image
 from configs import demo as demo_config
 from configs import primary
 from fmx import demo
-from fmx.data.drawing.disturbances import Difficulty, Disturbances
+from fmx.drawing.disturbances import Difficulty, Disturbances
 from fmx.models import segmenter
 from tfds_300vw import video
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fmx.data.pipeline import EvalWindow
-from fmx.evaluation import protocol
+from fmx.labelling.classes import predict
 from tfds_300vw import pictures
 
 
@@ -19,8 +19,7 @@ def window_rows(window: EvalWindow, logits: np.ndarray, region: str) -> list[pic
     Three rows: the frames, their labels, the predictions.
   """
   predictions = [
-    protocol.predict(frame_logits, *labels.shape)
-    for frame_logits, labels in zip(logits, window.labels)
+    predict(frame_logits, *labels.shape) for frame_logits, labels in zip(logits, window.labels)
   ]
   names = [f'{window.video_id}  frame {number}' for number in window.frame_numbers]
   return [

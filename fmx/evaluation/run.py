@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from fmx.baselines import smoothing
 from fmx.data.pipeline import EvalBatch, EvalWindow
-from fmx.evaluation import protocol, smoothing
+from fmx.evaluation import protocol
 
 Predict = Callable[[np.ndarray], jax.Array]  # [D, B, T, S, S, 3] to logits [D, B, T, S, S, K].
 WindowLogits = tuple[EvalWindow, np.ndarray]

@@ -1,20 +1,6 @@
-"""From a person's video to a mask per frame.
+"""From a person's file to files: sources, sound, outputs, resumption, the report.
 
-from fmx.extraction import FaceMaskExtractor
-
-for masks in FaceMaskExtractor('runs/faces')(frames):
-  print(masks.index, masks.faces, masks.labels.shape)
+`job.run` is the job 'extract' of `run.py`. Nothing here decides about a pixel: masks come from
+`fmx.labelling` or `fmx.baselines`, numbers of how still they are from `fmx.evaluation`. The room
+imports these and the modules beside the rooms, never `fmx.train`; only `run.py` imports it.
 """
-
-from typing import Any
-
-__all__ = ['FaceMaskExtractor']
-
-
-def __getattr__(name: str) -> Any:
-  """Loads the extractor when it is asked for: it needs jax, which not every module here does."""
-  if name == 'FaceMaskExtractor':
-    from fmx.extraction.extractor import FaceMaskExtractor
-
-    return FaceMaskExtractor
-  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -24,17 +24,17 @@ from fmx.extraction.outputs import (
 )
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
-from fmx.extraction.workdir import (
+from fmx.stopping import stop_requests
+from fmx.workdir import (
   OVERLAY,
   PARTS,
   SUMMARY,
   UNFINISHED,
-  claim,
+  claim_extraction,
   finishing,
-  is_finished,
+  held,
+  is_extracted,
 )
-from fmx.train.stopping import stop_requests
-from fmx.train.workdir import held
 from tfds_300vw import face_mask
 
 _SLOWEST, _FASTEST = 0.01, 240.0  # Frames a second, between which parts are encoded.
@@ -60,12 +60,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
   check(config)
   source = open_source(config.video)
   made_of = ingredients(config, source)
-  if is_finished(workdir, made_of):
+  if is_extracted(workdir, made_of):
     print(f'The masks of {config.video} are in {workdir} already; nothing is left to do.')
   else:
     extractor = METHODS[config.extraction.method](config)
     with held(workdir):
-      claim(workdir, made_of)
+      claim_extraction(workdir, made_of)
       extract(config, source, extractor, workdir)
   summary = json.loads((workdir / SUMMARY).read_bytes())
   if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
@@ -105,7 +105,7 @@ def is_box(box: Sequence[float]) -> bool:
 
 def network(config: ConfigDict) -> Extractor:
   """The networks of the weights."""
-  from fmx.extraction.extractor import FaceMaskExtractor  # It needs jax, and a detector.
+  from fmx.labelling.extractor import FaceMaskExtractor  # It needs jax, and a detector.
 
   options = config.extraction
   return FaceMaskExtractor(
@@ -119,7 +119,7 @@ def network(config: ConfigDict) -> Extractor:
 
 def landmarks(config: ConfigDict) -> Extractor:
   """The 68-landmark tracker."""
-  from fmx.extraction.landmark_tracker import LandmarkTracker  # It needs dlib.
+  from fmx.baselines.landmark_tracker import LandmarkTracker  # It needs dlib.
 
   options = config.extraction
   return LandmarkTracker(max_faces=options.max_faces, box=tuple(options.box) or None)

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from fmx.evaluation.temporal import TemporalQuality
-from fmx.extraction.frame_masks import FrameMasks
 from fmx.extraction.outputs import Layer, PartWriter, read_parts
 from fmx.extraction.report import START, Stopwatch, Totals, frame_entry
 from fmx.extraction.sources import Source
+from fmx.labelling.frame_masks import FrameMasks
+from fmx.stopping import Stopped
 from fmx.summary import Progress
-from fmx.train.stopping import Stopped
 from tfds_300vw.video import VideoError
 
 PART_FRAMES = 100  # What an interruption may cost; a whole number of windows may be a few more.

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from fmx.extraction import joining
-from fmx.extraction.frame_masks import FrameMasks
-from fmx.extraction.workdir import OVERLAY, UNFINISHED, finishing
+from fmx.labelling.frame_masks import FrameMasks
+from fmx.workdir import OVERLAY, UNFINISHED, finishing
 from tfds_300vw import face_mask, pictures
 from tfds_300vw.video import Frame
 from tfds_300vw.video_writer import LabelWriter, VideoWriter

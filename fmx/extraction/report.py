@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fmx.extraction.frame_masks import FrameMasks
+from fmx.labelling.frame_masks import FrameMasks
 from tfds_300vw.face_mask import CLASS_NAMES
 
 VERSION = 1  # Of the summary's layout.

@@ -10,11 +10,11 @@ import jax
 from fmx.checkpoint import Checkpoints
 from fmx.data import pipeline
 from fmx.evaluation import pictures, run
+from fmx.stopping import Stopped, stop_requests
 from fmx.summary import Progress, Summary
 from fmx.train.epoch import EpochMetrics
 from fmx.train.stages import STAGES, Stage, initial_variables
 from fmx.train.step import TrainState, Variables, create_state, replicate
-from fmx.train.stopping import Stopped, stop_requests
 from tfds_300vw.pictures import sheet
 
 PICTURED_WINDOWS = 4

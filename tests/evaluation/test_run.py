@@ -6,10 +6,12 @@ import pytest
 import tiny_runs
 from sklearn import metrics
 
+from fmx.baselines import smoothing
 from fmx.data import pipeline
 from fmx.data.prepared import Windows, open_dataset
 from fmx.data.transforms import resize_frame
-from fmx.evaluation import protocol, run, smoothing
+from fmx.evaluation import run
+from fmx.labelling.classes import resize_logits
 from fmx.train.step import parallel_eval
 
 NAMES = ('background', 'facial_skin', 'eyes', 'outer_mouth', 'inner_mouth')
@@ -65,7 +67,7 @@ def test_the_results_are_those_of_an_independent_library(dataset):
   for window in Windows(dataset, 'validation', 5, keep_rest=True):
     for frame, truth in zip(window.frames, window.labels):
       logits = brightness(resize_frame(frame, 32))
-      predictions.append(protocol.resize_logits(logits, *truth.shape).argmax(-1).ravel())
+      predictions.append(resize_logits(logits, *truth.shape).argmax(-1).ravel())
       labels.append(truth.ravel())
   labels, predictions = np.concatenate(labels), np.concatenate(predictions)
   counts = metrics.confusion_matrix(labels, predictions, labels=range(5))

@@ -14,8 +14,8 @@ from PIL import Image
 from small_extractions import FakeExtractor, config, expected_masks, pictures, write_video
 
 from fmx.extraction import job, loop, outputs
-from fmx.train.stopping import Stopped
-from fmx.train.workdir import held
+from fmx.stopping import Stopped
+from fmx.workdir import held
 from tfds_300vw import face_mask, video
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -12,11 +12,11 @@ import pytest
 import tiny_runs
 from PIL import Image
 
-from fmx import jobs
+from fmx import jobs, stopping
 from fmx.data.prepared import Windows, open_dataset
 from fmx.models import segmenter
 from fmx.summary import Summary
-from fmx.train import epoch, loop, stages, stopping
+from fmx.train import epoch, loop, stages
 from fmx.train.step import StepMetrics
 
 EPOCH_STEPS = {'fcn': 5, 'convlstm': 1}  # 23 frames in batches of 4; 4 windows of 5 in one of 4.

@@ -1,0 +1,82 @@
+import functools
+import itertools
+import os
+import pathlib
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from fmx.drawing.videos import draw_video
+from fmx.finding.cuts import CutDetector
+from tfds_300vw import video
+
+
+@functools.cache
+def shot(index, length=12, size=64, shape=(100, 120)):
+  """Drawn once for all tests, which must not change it."""
+  frames = [frame for frame, _ in draw_video(0, index, length, size=size)]
+  return [cv2.resize(frame, shape[::-1]) for frame in frames]
+
+
+def cuts(frames):
+  detector = CutDetector()
+  return [i for i, frame in enumerate(frames) if detector(frame)]
+
+
+def test_a_cut_is_where_two_shots_are_joined():
+  shots = [shot(index, length=6) for index in range(5)]
+  found = [
+    cuts(shots[first] + shots[second][:4]) for first, second in itertools.combinations(range(5), 2)
+  ]
+  assert found == [[6]] * 10
+
+
+def test_one_shot_has_no_cut_and_neither_has_its_first_frame():
+  for index in range(3):
+    assert cuts(shot(index)) == []
+
+
+@pytest.mark.parametrize('length', [1, 2])
+@pytest.mark.parametrize(('gain', 'light'), [(3, 40), (1, 250), (0, 0)])
+def test_a_flash_and_a_black_gap_are_no_cuts(length, gain, light):
+  frames = list(shot(3))
+  for i in range(4, 4 + length):
+    frames[i] = np.clip(frames[i].astype(int) * gain + light, 0, 255).astype(np.uint8)
+  assert cuts(frames) == []
+
+
+def test_a_fade_and_a_fast_pan_are_no_cuts():
+  frames = shot(1)
+  assert cuts([(frame * (1 - i / 12)).astype(np.uint8) for i, frame in enumerate(frames)]) == []
+  wide = cv2.resize(frames[0], (360, 300))
+  assert cuts([wide[100:200, 12 * i : 12 * i + 120] for i in range(20)]) == []
+
+
+@pytest.mark.parametrize('length', [1, 10])
+def test_what_comes_after_blank_frames_is_compared_with_what_was_before(length):
+  first, second = shot(0, length=4), shot(1, length=4)
+  blank = [np.zeros_like(first[0])] * length
+  assert cuts(first + blank + first) == []
+  assert cuts(first + blank + second) == [4 + length]
+
+
+def test_it_goes_on_after_pickling_as_if_nothing_had_been():
+  frames = shot(0, length=5) + shot(1, length=5)
+  detector, found = CutDetector(), []
+  for frame in frames:
+    detector = pickle.loads(pickle.dumps(detector))
+    found.append(detector(frame))
+  assert [i for i, is_cut in enumerate(found) if is_cut] == cuts(frames) == [5]
+  assert len(pickle.dumps(detector)) < 50_000
+
+
+@pytest.mark.skipif('FMX_REAL_DATA' not in os.environ, reason='FMX_REAL_DATA names no real videos')
+def test_real_videos_are_cut_where_they_are_joined_only():
+  folder = pathlib.Path(os.environ['FMX_REAL_DATA'], '300VW_mini')
+  frames = []
+  for name in ('003', '014', '029', '050'):
+    images = [frame.image for frame in video.read_frames(folder / name / 'vid.avi')]
+    frames += [cv2.resize(image, (320, 320)) for image in images[:25]]
+  assert cuts(frames) == [25, 50, 75]

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from fmx.labelling.frame_masks import Piece, areas, check_frame, compose
+
+
+def piece(face_id, scope, labels):
+  return Piece(face_id, np.array(scope), np.array(scope), np.array(labels, np.uint8), 0.5)
+
+
+def test_the_larger_of_two_faces_has_the_pixels_that_both_claim():
+  # On a frame of 2 x 6 pixels: the larger face has the columns 0 to 3, the smaller 2 to 5.
+  large = piece(7, (0, 0, 4, 2), [[1, 1, 1, 0], [1, 2, 2, 0]])
+  small = piece(9, (2, 0, 6, 2), [[3, 1, 1, 0], [4, 1, 1, 0]])
+  masks = compose([large, small], 5, 2, 6, is_cut=True)
+  np.testing.assert_array_equal(masks.labels, [[1, 1, 1, 1, 1, 0], [1, 2, 2, 1, 1, 0]])
+  np.testing.assert_array_equal(masks.ids, [[7, 7, 7, 9, 9, 0], [7, 7, 7, 9, 9, 0]])
+  first, second = masks.faces
+  assert (first.id, second.id, masks.index, masks.is_cut) == (7, 9, 5, True)
+  assert first.areas == {'facial_skin': 4, 'eyes': 2, 'outer_mouth': 0, 'inner_mouth': 0}
+  assert second.areas == {'facial_skin': 4, 'eyes': 0, 'outer_mouth': 0, 'inner_mouth': 0}
+
+
+def test_a_face_without_a_pixel_of_its_own_is_not_in_the_frame():
+  seen, hidden = (piece(face, (0, 0, 2, 2), np.ones((2, 2))) for face in (1, 2))
+  blank = piece(3, (2, 0, 4, 2), np.zeros((2, 2)))
+  assert [face.id for face in compose([seen, hidden, blank], 0, 2, 4).faces] == [1]
+
+
+def test_ids_beyond_those_that_a_map_can_hold_begin_anew_in_it():
+  masks = compose([piece(256, (0, 0, 1, 1), [[1]])], 0, 1, 2)
+  assert masks.faces[0].id == 256
+  np.testing.assert_array_equal(masks.ids, [[1, 0]])
+
+
+def test_a_frame_without_a_face_is_empty():
+  masks = compose([], 3, 2, 4)
+  assert (masks.index, masks.faces, masks.is_cut) == (3, (), False)
+  assert not masks.labels.any()
+  assert not masks.ids.any()
+
+
+def test_areas_count_every_class_but_the_background():
+  counted = areas(np.array([[0, 1, 1], [4, 4, 4]], np.uint8))
+  assert counted == {'facial_skin': 2, 'eyes': 0, 'outer_mouth': 0, 'inner_mouth': 3}
+
+
+@pytest.mark.parametrize(
+  ('frame', 'message'),
+  [
+    (np.zeros((8, 8, 3), np.float32), r'Frame 4 is float32 \(8, 8, 3\); frames must be RGB'),
+    (np.zeros((8, 8), np.uint8), r'Frame 4 is uint8 \(8, 8\)'),
+    ('a.png', "Frame 4 is <class 'str'>"),
+    (np.zeros((8, 9, 3), np.uint8), 'Frame 4 has 9 x 8 pixels, those before it 8 x 8'),
+  ],
+)
+def test_what_is_no_frame_of_the_video_is_refused(frame, message):
+  with pytest.raises(ValueError, match=message):
+    check_frame(frame, 4, (8, 8))
