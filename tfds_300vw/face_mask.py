@@ -33,6 +33,7 @@ class Region:
 REGIONS = {
   'primary': Region(class_ids=(0, 1, 2, 3, 4), landmarks=range(68)),
   'eyes': Region(class_ids=(0, 2), landmarks=range(36, 48)),
+  'eye': Region(class_ids=(0, 2), landmarks=range(36, 42)),
   'mouth': Region(class_ids=(0, 3, 4), landmarks=range(48, 68)),
 }
 

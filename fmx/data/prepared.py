@@ -309,15 +309,21 @@ class FrameExamples(Sequence):
     part, clip, position, number = self._frames[index].tolist()
     record = self._parts[part].record(clip)
     video_id = str(self.video_ids[index])
-    landmarks, others = record['landmarks'][position], record['others'][position]
+    others = record['others'][position]
     return FrameExample(
       image=_decode(record['frames'], position, video_id, number)['image'],
-      landmarks=landmarks[~np.isnan(landmarks).any(axis=(1, 2))],
+      landmarks=_faces(record, position),
       others=others[~np.isnan(others).any(axis=1)],
       video_id=video_id,
       frame_number=number,
       from_people=bool(self.from_people[index]),
     )
+
+
+  def num_faces(self, index: int) -> int:
+    """How many faces somebody annotated in a frame, which is not decoded."""
+    part, clip, position, _ = self._frames[index].tolist()
+    return len(_faces(self._parts[part].record(clip), position))
 
 
 def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
@@ -406,3 +412,9 @@ def _decode(
       f'Frame {number} of video {video_id} cannot be decoded ({error}): '
       'the prepared dataset is damaged, so build it again.'
     ) from error
+
+
+def _faces(record: Mapping[str, Any], position: int) -> np.ndarray:
+  """The landmarks of the faces of one frame of a clip, float32 [F, 68, 2]."""
+  landmarks = record['landmarks'][position]
+  return landmarks[~np.isnan(landmarks).any(axis=(1, 2))]
