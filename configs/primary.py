@@ -27,7 +27,9 @@ def get_config() -> ConfigDict:
   data.image_size = 320  # Pixels; a multiple of 16.
   data.clip_length = 5  # T: frames that the ConvLSTM sees together.
   data.workers = 2  # Processes that decode images; 0 decodes in the training process.
-  data.augmentation = augmentation()
+  data.augmentation = augmentation()  # Of datasets of crops.
+  data.view = view()  # Of datasets of whole frames, out of which it cuts windows.
+  data.spoiling = spoiling()  # Likewise.
 
   config.model = model = ConfigDict()
   model.width = 64  # Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
@@ -103,8 +105,11 @@ def stage(**options) -> ConfigDict:
   """
   config = ConfigDict(options)
   config.optimizer = 'adam'  # 'adam' or 'rmsprop'.
-  config.learning_rate = 0.001  # Decays linearly to 0.
+  config.learning_rate = 0.001
+  config.schedule = 'linear'  # How it falls to 0: 'linear', or 'cosine' after a warm-up.
   config.l2 = 1e-4  # Added to the gradient of each kernel w as l2 * w.
+  config.decay = 0.0  # Of each kernel, decoupled from the gradient: AdamW's.
+  config.average = 0.0  # Share that a running mean of the weights keeps a step; 0 has none.
   return config
 
 
@@ -127,6 +132,52 @@ def augmentation() -> ConfigDict:
       'noise': 0.0,  # Grey levels.
       'occlusion': 0.0,  # Probability.
       'occlusion_size': 0.4,  # Share of the side.
+    }
+  )
+
+
+def view() -> ConfigDict:
+  """What the virtual camera cuts out of whole frames; nothing varies by default.
+
+  `fmx.data.views.View` says what each means.
+  """
+  return ConfigDict(
+    {
+      'region': 'primary',  # 'primary', 'mouth' or 'eye'.
+      'margin': 1.45,  # Side over the size of the region.
+      'scale': 0.0,  # Relative.
+      'shift': 0.0,  # Share of the side.
+      'roll': 0.0,  # Degrees, standard deviation.
+      'flip': 0.0,  # Probability.
+      'people': 0.65,  # Share of the windows with landmarks that people placed.
+      'every': 5,  # Of a video, each frame of this number.
+      'empty': 0.0,  # Probability of a window without a face.
+    }
+  )
+
+
+def spoiling() -> ConfigDict:
+  """How windows out of whole frames are spoiled; all off.
+
+  `fmx.data.spoiling.Spoiling` says what each means.
+  """
+  return ConfigDict(
+    {
+      'occluders': 0.0,  # Probability.
+      'occluder_size': 0.6,  # Share of the side.
+      'donors': 0.4,  # Share of the occluders.
+      'glasses': 0.0,  # Probability.
+      'brightness': 0.0,  # Share of the range.
+      'contrast': 0.0,  # Relative.
+      'color': 0.0,  # Relative.
+      'gamma': 0.0,  # Relative.
+      'gray': 0.0,  # Probability.
+      'blur': 0.0,  # Pixels.
+      'motion_blur': 0.0,  # Probability.
+      'low_resolution': 0.0,  # Probability.
+      'lowest_resolution': 0.2,  # Share of the side.
+      'noise': 0.0,  # Grey levels.
+      'jpeg': 0.0,  # Probability.
     }
   )
 

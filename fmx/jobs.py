@@ -79,6 +79,7 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
   config = config.copy_and_resolve_references()
   for name, of_model in config.models.items():
     region = open_dataset(of_model.data.dataset, of_model.data.data_dir).region
+    region = of_model.data.view.region if region == 'frames' else region
     if region != name:
       raise ValueError(
         f'models.{name}.data.dataset is {of_model.data.dataset}, which is of {region!r}: name a '
@@ -212,7 +213,7 @@ def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
       batch_size=config.evaluation.batch_size,
     )
 
-  title, class_names = stage.title, stage.dataset.class_names
+  title, class_names = stage.title, stage.class_names
   _logger.info('Evaluating the %s on the %s split.', title, config.evaluation.split)
   results = {title: run.evaluate(windows(), class_names)}
   if not stage.temporal and jax.process_count() == 1:  # Smoothing needs whole clips.

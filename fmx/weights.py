@@ -28,7 +28,13 @@ from tfds_300vw import face_mask
 FORMAT, VERSION = 'fmx weights', 2
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
-REGIONS = {'fcn': 'primary', 'primary': 'primary', 'eyes': 'eyes', 'mouth': 'mouth'}
+REGIONS = {
+  'fcn': 'primary',
+  'primary': 'primary',
+  'eyes': 'eyes',
+  'eye': 'eye',
+  'mouth': 'mouth',
+}
 NETWORK_OPTIONS = (
   'width',
   'blocks',
@@ -54,6 +60,8 @@ class Model:
     class_names: Of the K classes, background first.
     image_size: S, in pixels.
     clip_length: T, the frames of a window.
+    margin: Side of the upright crop that it takes over the size of its region
+      (`tfds_300vw.pose`); None for one that takes boxes of the paper's kind.
     options: What `segmenter.build` makes the network of: the NETWORK_OPTIONS.
     trained: Where the weights are from, for people: any JSON.
   """
@@ -64,6 +72,7 @@ class Model:
   class_names: tuple[str, ...]
   image_size: int
   clip_length: int
+  margin: float | None = None
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -73,7 +82,7 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
-    models: By name: 'primary', and any of 'fcn', 'eyes' and 'mouth'.
+    models: By name: 'primary', and any of 'fcn', 'eyes', 'eye' and 'mouth'.
 
   Raises:
     ValueError: there is no such network, or one's region is not its name's.
@@ -154,6 +163,7 @@ def _describe(model: Model) -> dict[str, Any]:
     'class_names': model.class_names,
     'image_size': model.image_size,
     'clip_length': model.clip_length,
+    'margin': model.margin,
     'temporal': model.network.temporal,
     'network': {option: model.options[option] for option in NETWORK_OPTIONS},
     'input': INPUT,
@@ -167,7 +177,7 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
   try:
     size, region = entry['image_size'], entry['region']
     class_names, options = tuple(entry['class_names']), dict(entry['network'])
-    length, temporal = entry['clip_length'], entry['temporal']
+    length, temporal, margin = entry['clip_length'], entry['temporal'], entry['margin']
     options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     known = set(options) == set(NETWORK_OPTIONS) and entry['input'] == _as_json(INPUT)
   except (KeyError, TypeError, AttributeError) as error:
@@ -186,7 +196,7 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
   variables = load_tree(folder)
   _check_shapes(network, variables, size, folder)
   trained = entry.get('trained', {})
-  return Model(network, variables, region, class_names, size, length, options, trained)
+  return Model(network, variables, region, class_names, size, length, margin, options, trained)
 
 
 def _check_shapes(network: Any, variables: Any, size: int, folder: pathlib.Path) -> None:

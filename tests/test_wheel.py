@@ -29,6 +29,12 @@ def test_the_wheel_holds_the_packages_and_nothing_else(installed):
   }
 
 
+def test_the_wheel_says_that_the_packages_are_typed(installed):
+  assert [
+    package for package in ('fmx', 'tfds_300vw') if not (installed / package / 'py.typed').is_file()
+  ] == []
+
+
 def test_the_dataset_of_the_wheel_has_its_description_citation_and_tags(installed, tmp_path):
   program = (
     'import tfds_300vw; print(tfds_300vw.__file__);'

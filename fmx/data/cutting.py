@@ -20,9 +20,7 @@ def cut(frame: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
   scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
   if scale < _SHARP:
     frame, matrix = _shrink(frame, matrix, side, scale)
-  return cv2.warpAffine(
-    np.ascontiguousarray(frame), matrix, (side, side), flags=cv2.INTER_LINEAR
-  )
+  return cv2.warpAffine(np.ascontiguousarray(frame), matrix, (side, side), flags=cv2.INTER_LINEAR)
 
 
 def _shrink(

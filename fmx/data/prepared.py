@@ -319,7 +319,6 @@ class FrameExamples(Sequence):
       from_people=bool(self.from_people[index]),
     )
 
-
   def num_faces(self, index: int) -> int:
     """How many faces somebody annotated in a frame, which is not decoded."""
     part, clip, position, _ = self._frames[index].tolist()

@@ -114,7 +114,9 @@ def _put_occluder(
 def _ellipse(side: int, most: float, rng: np.random.Generator) -> np.ndarray:
   mask = np.zeros((side, side), np.float32)
   axes = rng.uniform(most / 8, most / 2, 2)
-  cv2.ellipse(mask, _place(side, rng), axes.astype(int).tolist(), rng.uniform(0, 180), 0, 360, 1, -1)
+  cv2.ellipse(
+    mask, _place(side, rng), axes.astype(int).tolist(), rng.uniform(0, 180), 0, 360, 1, -1
+  )
   return mask
 
 
@@ -142,7 +144,10 @@ def _hand(side: int, most: float, rng: np.random.Generator) -> np.ndarray:
   mask = np.zeros((side, side), np.float32)
   palm, angle = np.array(_place(side, rng), np.float64), rng.uniform(0, 2 * np.pi)
   width = rng.uniform(0.08, 0.2) * most
-  along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+  along, across = (
+    np.array([np.cos(angle), np.sin(angle)]),
+    np.array([-np.sin(angle), np.cos(angle)]),
+  )
   for finger in range(rng.integers(2, 5)):
     base = palm + (finger - 1.5) * width * 1.05 * across
     tip = base + rng.uniform(2.0, 4.0) * width * (along + rng.uniform(-0.15, 0.15) * across)
@@ -193,7 +198,9 @@ def _put_glasses(frame: np.ndarray, eyes: np.ndarray, rng: np.random.Generator) 
   color = (rng.uniform(0, 255, 3) * (rng.random() < 0.4)).tolist()
   thickness = max(int(distance * rng.uniform(0.02, 0.08)), 1)
   drawn = frame.copy()
-  centres = [tuple((eye + rng.uniform(-0.03, 0.03, 2) * distance).astype(int).tolist()) for eye in eyes]
+  centres = [
+    tuple((eye + rng.uniform(-0.03, 0.03, 2) * distance).astype(int).tolist()) for eye in eyes
+  ]
   if rng.random() < 0.5:  # Dark ones.
     shade = (rng.uniform(0, 90, 3)).tolist()
     for centre in centres:

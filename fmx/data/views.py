@@ -191,9 +191,7 @@ class TrainView:
       if all(
         max(abs(face.x - x), abs(face.y - y)) > around + face.size / 2 for face in faces
       ) and not _covers(example.others, (x - around, y - around, x + around, y + around)):
-        matrix = Pose(x, y, size, rng.uniform(-0.5, 0.5)).matrix(
-          self.side, margin=self.view.margin
-        )
+        matrix = Pose(x, y, size, rng.uniform(-0.5, 0.5)).matrix(self.side, margin=self.view.margin)
         return cut(example.image, matrix, self.side), labels, None
     noise = rng.integers(0, 256, (self.side, self.side, 3), np.uint8)
     return noise, labels, None

@@ -37,7 +37,9 @@ def photographs(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, list[pa
     yield name.as_posix(), image[..., ::-1], shared or [path.with_suffix('.pts')]
 
 
-def frames(folder: pathlib.Path, every: int) -> Iterator[tuple[str, np.ndarray, list[pathlib.Path]]]:
+def frames(
+  folder: pathlib.Path, every: int
+) -> Iterator[tuple[str, np.ndarray, list[pathlib.Path]]]:
   """Yields the same of every so manieth frame of each video in 300VW's layout."""
   for path in sorted(folder.glob('*/vid.*')):
     for frame in video.read_frames(path):
