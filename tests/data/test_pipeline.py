@@ -209,7 +209,7 @@ def test_a_damaged_image_is_named(dataset, monkeypatch):
       return clip.frames[position]
 
   monkeypatch.setattr(
-    prepared.Clips, '__getitem__', lambda *_: dataclasses.replace(clip, frames=Damaged())
+    dataset_module.Clips, '__getitem__', lambda *_: dataclasses.replace(clip, frames=Damaged())
   )
   windows[1]
   with pytest.raises(ValueError, match='Frame 3 of video 002 cannot be decoded'):
