@@ -27,7 +27,7 @@ from tfds_300vw.the300vw_mask.the300vw_mask_dataset_builder import (
 
 BAD_FRAMES_LINE = re.compile(r'(?P<video_id>\S+)\s+(?P<first>\d+)(\s*-\s*(?P<last>\d+))?')
 HOW = {  # Flags of ClipOptions: type and help.
-  'clip_length': (int, 'frames of a clip; 5 for stills'),
+  'clip_length': (int, 'frames of a clip; 5 for stills, 10 for whole frames'),
   'fraction': (float, "share of each video's clips that is kept"),
   'seed': (int, 'seeds the split, the choice of clips and the noise on the boxes'),
   'face_margin': (float, "side of the face crop over the mean side of the landmarks' box"),
@@ -40,6 +40,7 @@ HOW = {  # Flags of ClipOptions: type and help.
   'box_window': (int, 'frames for which an eye or mouth box stays fixed'),
   'box_shift': (float, 'largest shift of a training box, as a share of its side'),
   'box_scale': (float, "largest relative change of a training box's side"),
+  'frame_side': (int, 'longest side of a whole frame, pixels'),
   'jpeg_quality': (int, 'of the stored frames, 95 to 100'),
   'camera_motion': (float, 'strength of the motion that makes clips of stills, 0 to 1'),
 }

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from tfds_300vw import boxes, clips, face_mask
 
+REGIONS = (*face_mask.REGIONS, 'frames')  # What a dataset can show.
+
 
 @dataclasses.dataclass(frozen=True)
 class ClipOptions:
   """How clips are chosen and cut.
 
   Attributes:
-    region: 'primary' for whole faces, 'eyes' or 'mouth' for the zoomed-in datasets.
+    region: 'primary' for whole faces, 'eyes' or 'mouth' for the zoomed-in datasets, 'frames' for
+      whole frames.
     clip_length: Frames of a clip. The paper's clips last one second at 30 frames a second.
     fraction: Share of each video's clips that is kept, in (0, 1]; at least one clip is.
     seed: Seeds the split, the choice of clips and the noise on the region boxes, and the
@@ -29,6 +32,7 @@ class ClipOptions:
     box_window: Frames for which an eye or mouth box stays fixed.
     box_shift: Largest shift of a region box in the training split, as a share of its side.
     box_scale: Largest relative change of a region box's side in the training split.
+    frame_side: Largest side of a whole frame, pixels; larger frames are scaled to it.
     jpeg_quality: Of the stored frames, 95 to 100.
     camera_motion: Strength of the motion that makes a clip of a still image, 0 to 1; 0 is none.
   """
@@ -46,6 +50,7 @@ class ClipOptions:
   box_window: int = boxes.WINDOW
   box_shift: float = boxes.BOX_SHIFT
   box_scale: float = boxes.BOX_SCALE
+  frame_side: int = 640
   jpeg_quality: int = 95
   camera_motion: float = 1.0
 
@@ -56,7 +61,7 @@ class ClipOptions:
       ValueError: an option is out of its range; the message names it.
     """
     checks = {
-      'region': (self.region in face_mask.REGIONS, f'one of {", ".join(face_mask.REGIONS)}'),
+      'region': (self.region in REGIONS, f'one of {", ".join(REGIONS)}'),
       'clip_length': (self.clip_length >= 1, 'at least 1 frame'),
       'fraction': (0 < self.fraction <= 1, 'above 0 and at most 1'),
       'seed': (self.seed >= 0, 'at least 0'),
@@ -67,6 +72,7 @@ class ClipOptions:
       'box_window': (self.box_window >= 1, 'at least 1 frame'),
       'box_shift': (0 <= self.box_shift < 0.5, 'at least 0 and below 0.5'),
       'box_scale': (0 <= self.box_scale < 1, 'at least 0 and below 1'),
+      'frame_side': (self.frame_side >= 16, 'at least 16 pixels'),
       'jpeg_quality': (95 <= self.jpeg_quality <= 100, 'from 95 to 100'),
       'camera_motion': (0 <= self.camera_motion <= 1, 'from 0 to 1'),
     }

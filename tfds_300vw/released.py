@@ -48,6 +48,11 @@ class ReleasedVideo:
   frames: tuple[Frame, ...]
   options: ClipOptions
 
+  @property
+  def files(self) -> tuple[pathlib.Path, ...]:
+    """What the dataset's fingerprint looks at."""
+    return (self.path,)
+
   def check_files(self) -> None:
     """Raises FileNotFoundError where a listed file is missing; reads nothing."""
     for path in (path for frame in self.frames for path in (frame.image, frame.labels)):
@@ -131,6 +136,8 @@ def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[ReleasedVideo]:
   """
   if options.splits is not None:
     raise ValueError('The released dataset has its own split files: edit those instead.')
+  if options.region == 'frames':
+    raise ValueError('The release holds cut-out faces: it has no whole frames.')
   root = manual_dir / FOLDER if (manual_dir / FOLDER).is_dir() else manual_dir
   if not (root / 'images_orig').is_dir():
     raise FileNotFoundError(f'No folder images_orig in {root}. Expected:\n{EXPECTED_TREE}')
@@ -199,6 +206,22 @@ def read_image(path: pathlib.Path) -> np.ndarray:
     ValueError: it is not an image, or cut short.
   """
   return np.asarray(_open(path).convert('RGB'))
+
+
+def image_size(path: pathlib.Path) -> tuple[int, int]:
+  """Reads (width, height) of an image without decoding it.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is not an image.
+  """
+  try:
+    with Image.open(path) as image:
+      return image.size
+  except FileNotFoundError:
+    raise
+  except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    raise ValueError(f'{path} cannot be read as an image: {error}.') from error
 
 
 def read_labels(path: pathlib.Path) -> np.ndarray:

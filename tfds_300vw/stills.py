@@ -9,26 +9,28 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from tfds_300vw import annotations, boxes, camera, clips, face_mask, released, videos
+from tfds_300vw import (
+  annotations,
+  boxes,
+  camera,
+  clips,
+  face_mask,
+  photographs,
+  released,
+  videos,
+  whole_frames,
+)
 from tfds_300vw.encoding import Example
 from tfds_300vw.options import ClipOptions
 
-EXPECTED_TREE = """\
-helen/           any folders, at any depth
-  100032540_1.jpg      or .png
-  100032540_1.pts      68 points
-  …
-afw/
-  …"""
-SUFFIXES = ('.jpg', '.jpeg', '.png')
+EXPECTED_TREE = photographs.EXPECTED_TREE
 CLIP_LENGTH = 5  # Frames: a window of the paper.
 FRAME_RATE = 25.0  # Frames per second of the virtual camera: nominal, of no source.
-EVERY_FIFTH = 5  # Image tests.
 SURROUNDINGS = 1.5  # What the camera may see: this many face sizes from the middle to each side.
 MAX_FACE = 400.0  # Pixels: the camera takes a larger face at this size.
 
@@ -43,17 +45,13 @@ class StillImage:
   options: ClipOptions
 
   @property
-  def annotation(self) -> pathlib.Path:
-    """The landmarks' file."""
-    return self.path.with_suffix('.pts')
+  def files(self) -> tuple[pathlib.Path, ...]:
+    """What the dataset's fingerprint looks at."""
+    return (self.path,)
 
   def check_files(self) -> None:
     """Raises FileNotFoundError where the annotation is missing; reads nothing."""
-    if not self.annotation.is_file():
-      raise FileNotFoundError(
-        f'{self.path} has no landmarks: {self.annotation} does not exist; '
-        'add it, or take the image away.'
-      )
+    photographs.annotation_file(self.path)
 
   def examples(self) -> Iterator[tuple[str, Example]]:
     """Yields the one clip of the image with its key.
@@ -62,8 +60,8 @@ class StillImage:
       ValueError: the image or its annotation is unusable; the message names the file.
       FileNotFoundError: one of them is missing.
     """
-    self.check_files()
-    landmarks = annotations.read_pts(self.annotation)
+    annotation = photographs.annotation_file(self.path)
+    landmarks = annotations.read_pts(annotation)
     image = released.read_image(self.path)
     try:
       if self.split == 'test':
@@ -77,7 +75,7 @@ class StillImage:
         clip_boxes = self._boxes(moved, *image.shape[:2])
         parts = (view.render(image, box) for view, box in zip(views, clip_boxes))
     except ValueError as error:
-      raise ValueError(f'{self.annotation}: {error}') from error
+      raise ValueError(f'{annotation}: {error}') from error
     corners = clip_boxes[:, [0, 1, 0, 1]]  # Only what is inside the boxes is filmed.
     example = videos.cut_clip(
       parts, moved - corners[:, None, :2], clip_boxes - corners, self.options
@@ -144,7 +142,9 @@ def surroundings(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, 
   return small, (landmarks + 0.5) * scales - 0.5
 
 
-def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[StillImage]:
+def find(
+  manual_dir: pathlib.Path, options: ClipOptions
+) -> list[StillImage] | list[whole_frames.Photograph]:
   """Finds the images below a folder and gives each its split.
 
   Args:
@@ -152,64 +152,22 @@ def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[StillImage]:
     options: Of the dataset.
 
   Returns:
-    The images of all splits, sorted by their paths inside the folder. An image's id is that path
-    without its suffix, with '_' for '/'.
+    The images of all splits, sorted by their paths inside the folder; for whole frames the files of
+    one picture are one example.
 
   Raises:
     FileNotFoundError: there is no image, or an annotation has none.
-    ValueError: two images would have one id, or the user's lists name an image that is not there.
+    ValueError: two images would have one id, the user's lists name an image that is not there, or
+      divide a photograph.
   """
   if options.bad_frames:
     raise ValueError('Stills have no bad frames: leave an image out by lists of splits instead.')
-  files = sorted(manual_dir.rglob('*'), key=lambda path: path.relative_to(manual_dir).as_posix())
-  paths: dict[str, pathlib.Path] = {}
-  for path in files:
-    if path.suffix.lower() in SUFFIXES and path.is_file():
-      name = path.relative_to(manual_dir).with_suffix('').as_posix().replace('/', '_')
-      if name in paths:
-        raise ValueError(f'{paths[name]} and {path} would both be called {name}: rename one.')
-      paths[name] = path
-  if not paths:
-    raise FileNotFoundError(f'No image in {manual_dir}. Expected:\n{EXPECTED_TREE}')
-  with_image = {path.with_suffix('') for path in paths.values()}
-  for path in files:
-    if path.suffix == '.pts' and path.with_suffix('') not in with_image:
-      raise FileNotFoundError(
-        f'{path} has no image: there is no {path.stem}.jpg or .png beside it; '
-        'add it, or take the annotation away.'
-      )
-  split_of = split_images(list(paths), seed=options.seed, lists=options.splits)
+  paths = photographs.image_files(manual_dir)
+  split_of = photographs.split_images(paths, seed=options.seed, lists=options.splits)
+  if options.region == 'frames':
+    return whole_frames.find(paths, split_of, options)
   return [
     StillImage(video_id, path, split_of[video_id], options)
     for video_id, path in paths.items()
     if video_id in split_of
   ]
-
-
-def split_images(
-  image_ids: Sequence[str], *, seed: int, lists: dict[str, Sequence[str]] | None = None
-) -> dict[str, str]:
-  """Divides images into train, validation and test.
-
-  Args:
-    image_ids: In the order of their paths: the fifth, the tenth and so on test, whatever the seed.
-    seed: Draws what validates out of the rest, in the paper's proportion to what trains.
-    lists: The user's own split; images that it does not list are left out. None draws.
-
-  Returns:
-    The split of each image.
-
-  Raises:
-    ValueError: `lists` name an unknown split, an image that does not exist, or an image twice.
-  """
-  if lists is not None:
-    by_split = clips.split_videos(image_ids, seed=seed, lists=lists)
-    return {image_id: split for split, ids in by_split.items() for image_id in ids}
-  splits = {
-    image_id: 'test' if index % EVERY_FIFTH == EVERY_FIFTH - 1 else 'train'
-    for index, image_id in enumerate(image_ids)
-  }
-  rest = sorted(image_id for image_id, split in splits.items() if split == 'train')
-  num_validation = max(math.floor(9 * len(rest) / 102 + 0.5), 1) if len(rest) > 1 else 0
-  order = clips.video_rng(seed, '', 'split').permutation(len(rest))
-  return splits | {rest[index]: 'validation' for index in order[:num_validation].tolist()}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfds_300vw import annotations, boxes, clips, face_mask, video
+from tfds_300vw import annotations, boxes, clips, face_mask, video, whole_frames
 from tfds_300vw.encoding import Example, encode_frame, encode_labels
 from tfds_300vw.options import ClipOptions
 
@@ -32,6 +32,11 @@ class AnnotatedVideo:
   path: pathlib.Path
   split: str
   options: ClipOptions
+
+  @property
+  def files(self) -> tuple[pathlib.Path, ...]:
+    """What the dataset's fingerprint looks at."""
+    return (self.path,)
 
   def check_files(self) -> None:
     """Raises FileNotFoundError or ValueError where annotations are missing; reads nothing."""
@@ -65,7 +70,10 @@ class AnnotatedVideo:
         raise ValueError(
           f'{frame_files[start]} to {frame_files[stop - 1].name}: {error}'
         ) from error
-      example = cut_clip(frames, landmarks, clip_boxes, self.options)
+      if self.options.region == 'frames':
+        example = whole_frames.cut_clip(frames, landmarks[:, None], self.options)
+      else:
+        example = cut_clip(frames, landmarks, clip_boxes, self.options)
       example |= {
         'video_id': self.video_id,
         'frame_numbers': np.arange(start + 1, stop + 1, dtype=np.int32),
@@ -78,6 +86,8 @@ class AnnotatedVideo:
   ) -> np.ndarray:
     """Boxes [T, 4] in the video's frame: each frame's face, or the region for a few frames."""
     options, size = self.options, (info.height, info.width)
+    if options.region == 'frames':  # Only to see that each face is inside.
+      return np.stack([boxes.face_box(points, *size) for points in landmarks])
     if options.region == 'primary' and (options.face_window > 1 or options.face_shift):
       return boxes.window_boxes(
         landmarks,

@@ -25,6 +25,10 @@ class Video(Protocol):
   video_id: str
   path: pathlib.Path
 
+  @property
+  def files(self) -> tuple[pathlib.Path, ...]:
+    """The files whose names and sizes tell it from another."""
+
   def check_files(self) -> None:
     """Raises FileNotFoundError or ValueError where files are missing; reads none of them."""
 

@@ -71,15 +71,19 @@ class Clips(Sequence):
     return self._length
 
   def __getitem__(self, index: int) -> Clip:
-    if not 0 <= index < self._length:
-      raise IndexError(f'There is no clip {index} among the {self._length} of {self._split}.')
-    record = self._records[index]
+    record = self.record(index)
     return Clip(
       video_id=record['video_id'].decode(),
       frame_numbers=record['frame_numbers'],
       boxes=record['boxes'],
       frames=record['frames'],
     )
+
+  def record(self, index: int) -> dict[str, Any]:
+    """An example as TFDS gives it; its frames are decoded when asked for."""
+    if not 0 <= index < self._length:
+      raise IndexError(f'There is no clip {index} among the {self._length} of {self._split}.')
+    return self._records[index]
 
   @functools.cached_property
   def _records(self) -> Sequence[dict[str, Any]]:
@@ -113,9 +117,12 @@ class Dataset:
   Attributes:
     name: For instance 'the300vw_mask/primary'.
     directory: Of the prepared files; of several datasets, the folder that holds them.
-    region: 'primary', 'eyes' or 'mouth'.
-    class_names: By class id.
+    region: 'primary', 'eyes' or 'mouth'; 'frames' where the frames are whole.
+    class_names: By class id; of whole frames, what their landmarks can draw.
     clip_lengths: By split, the number of frames of each clip.
+    source: 'videos', 'released' or 'stills'; of several datasets, '' if they differ.
+    clip_starts: By split, the video and the number of the first frame of each clip. None where the
+      dataset is older than that list.
     parts: The datasets of which this one is made, if it is several.
   """
 
@@ -124,6 +131,8 @@ class Dataset:
   region: str
   class_names: tuple[str, ...]
   clip_lengths: Mapping[str, tuple[int, ...]]
+  source: str = ''
+  clip_starts: Mapping[str, tuple[tuple[str, int], ...]] | None = None
   parts: tuple['Dataset', ...] = ()
 
   def clips(self, split: str) -> Clips | JoinedClips:
@@ -174,6 +183,11 @@ class Windows(Sequence):
     """
     if length < 1:
       raise ValueError(f'A window must have at least 1 frame, not {length}.')
+    if dataset.region == 'frames':
+      raise ValueError(
+        f'{dataset.name} holds whole frames without labels: take FrameExamples of it, or name a '
+        'dataset of faces.'
+      )
     self._clips = dataset.clips(split)
     clip_lengths = dataset.clip_lengths[split]
     spans = [
@@ -195,7 +209,10 @@ class Windows(Sequence):
 
   def __getitem__(self, index: int) -> Window:
     clip, start, stop = self._read(index)
-    frames, labels = zip(*(_decode(clip, position) for position in range(start, stop)))
+    decoded = [
+      _decode(clip.frames, position, clip.video_id, int(clip.frame_numbers[position]))
+      for position in range(start, stop)
+    ]
     return Window(
       index=int(index),
       video_id=clip.video_id,
@@ -203,8 +220,8 @@ class Windows(Sequence):
       start=start,
       frame_numbers=clip.frame_numbers[start:stop],
       boxes=clip.boxes[start:stop],
-      frames=list(frames),
-      labels=list(labels),
+      frames=[frame['image'] for frame in decoded],
+      labels=[frame['labels'][..., 0] for frame in decoded],
     )
 
   def describe(self, index: int) -> str:
@@ -220,6 +237,87 @@ class Windows(Sequence):
       raise IndexError(f'There is no window {index} among {len(self)}.')
     clip, start, stop = self._spans[index].tolist()
     return self._clips[clip], start, stop
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameExample:
+  """One whole frame with its faces.
+
+  Attributes:
+    image: uint8 [H, W, 3], RGB.
+    landmarks: Of each face that somebody annotated, float32 [F, 68, 2], x then y, 0-based pixels of
+      the image; they may lie outside it.
+    others: Boxes of faces that nobody annotated, float32 [G, 4]: x0, y0, x1, y1, half-open.
+    video_id: The video, or the photograph.
+    frame_number: Counted from 1 in the video.
+    from_people: Whether people placed the landmarks: those of stills, not those of videos.
+  """
+
+  image: np.ndarray
+  landmarks: np.ndarray
+  others: np.ndarray
+  video_id: str
+  frame_number: int
+  from_people: bool
+
+
+class FrameExamples(Sequence):
+  """The whole frames of one split, each by itself: only the frame that is asked for is decoded.
+
+  Attributes:
+    video_ids: Of each frame, str [N].
+    frame_numbers: Of each frame, int32 [N], counted from 1 in its video.
+    from_people: Of each frame, bool [N].
+  """
+
+  def __init__(self, dataset: Dataset, split: str):
+    """Lists the frames without reading one.
+
+    Args:
+      dataset: One of whole frames, or several, as `open_dataset` gives it.
+      split: 'train', 'validation' or 'test'.
+
+    Raises:
+      ValueError: there is no such split, or the dataset does not hold whole frames.
+    """
+    if dataset.region != 'frames':
+      raise ValueError(
+        f'{dataset.name} holds crops ({dataset.region}), not whole frames: build and name a '
+        'dataset of the config frames or stills_frames.'
+      )
+    dataset.num_clips(split)  # Raises where there is none.
+    parts = [part for part in dataset.parts or (dataset,) if split in part.clip_lengths]
+    self._parts = [part.clips(split) for part in parts]
+    frames, video_ids, from_people = [], [], []
+    for number, part in enumerate(parts):
+      starts = part.clip_starts[split]
+      for clip, (length, (video_id, first)) in enumerate(zip(part.clip_lengths[split], starts)):
+        frames.extend((number, clip, position, first + position) for position in range(length))
+        video_ids.extend([video_id] * length)
+        from_people.extend([part.source == 'stills'] * length)
+    self._frames = np.array(frames, np.int32)  # Part, clip, position, number in the video.
+    self.video_ids = np.array(video_ids)
+    self.frame_numbers = self._frames[:, 3]
+    self.from_people = np.array(from_people)
+
+  def __len__(self) -> int:
+    return len(self._frames)
+
+  def __getitem__(self, index: int) -> FrameExample:
+    if not 0 <= index < len(self):
+      raise IndexError(f'There is no frame {index} among {len(self)}.')
+    part, clip, position, number = self._frames[index].tolist()
+    record = self._parts[part].record(clip)
+    video_id = str(self.video_ids[index])
+    landmarks, others = record['landmarks'][position], record['others'][position]
+    return FrameExample(
+      image=_decode(record['frames'], position, video_id, number)['image'],
+      landmarks=landmarks[~np.isnan(landmarks).any(axis=(1, 2))],
+      others=others[~np.isnan(others).any(axis=1)],
+      video_id=video_id,
+      frame_number=number,
+      from_people=bool(self.from_people[index]),
+    )
 
 
 def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
@@ -245,6 +343,10 @@ def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
 def _join(name: str, root: pathlib.Path, parts: Sequence[Dataset]) -> Dataset:
   first = parts[0]
   for part in parts:
+    if 'frames' in {part.region, first.region} and part.region != first.region:
+      raise ValueError(
+        f'{part.name} and {first.name} cannot be joined: one has whole frames, the other crops.'
+      )
     if part.class_names != first.class_names:
       raise ValueError(
         f'{part.name} has the classes {", ".join(part.class_names)}, but {first.name} '
@@ -256,7 +358,8 @@ def _join(name: str, root: pathlib.Path, parts: Sequence[Dataset]) -> Dataset:
   lengths = {
     split: sum((part.clip_lengths.get(split, ()) for part in parts), ()) for split in splits
   }
-  return Dataset(name, root, first.region, first.class_names, lengths, parts)
+  source = first.source if len({part.source for part in parts}) == 1 else ''
+  return Dataset(name, root, first.region, first.class_names, lengths, source, parts=parts)
 
 
 def _open_one(name: str, root: pathlib.Path) -> Dataset:
@@ -280,23 +383,26 @@ def _open_one(name: str, root: pathlib.Path) -> Dataset:
       f'{directory} lacks the lengths of its clips: delete it and build it again with '
       '`python -m tfds_300vw`.'
     )
-  lengths = info.metadata['clip_lengths']
+  lengths, starts = info.metadata['clip_lengths'], info.metadata.get('clip_starts')
   return Dataset(
     name=name,
     directory=directory,
     region=info.metadata['options']['region'],
     class_names=tuple(info.metadata['class_names']),
     clip_lengths={split: tuple(lengths[split]) for split in info.splits},
+    source=info.metadata['source'],
+    clip_starts=starts and {split: tuple(map(tuple, starts[split])) for split in info.splits},
   )
 
 
-def _decode(clip: Clip, position: int) -> tuple[np.ndarray, np.ndarray]:
-  """Decodes image and labels of one frame of a clip."""
+def _decode(
+  frames: Sequence[Mapping[str, np.ndarray]], position: int, video_id: str, number: int
+) -> Mapping[str, np.ndarray]:
+  """Decodes one frame of a clip; video and number are for the error."""
   try:
-    frame = clip.frames[position]
+    return frames[position]
   except Exception as error:  # Whatever TFDS and its image library raise for damaged bytes.
     raise ValueError(
-      f'Frame {clip.frame_numbers[position]} of video {clip.video_id} cannot be decoded ({error}): '
+      f'Frame {number} of video {video_id} cannot be decoded ({error}): '
       'the prepared dataset is damaged, so build it again.'
     ) from error
-  return frame['image'], frame['labels'][..., 0]

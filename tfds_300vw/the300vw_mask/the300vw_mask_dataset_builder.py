@@ -10,18 +10,23 @@ import itertools
 import pathlib
 import shutil
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_300vw import clips, face_mask, released, stills, videos, workers
+from tfds_300vw import clips, face_mask, released, stills, videos, whole_frames, workers
 from tfds_300vw.options import ClipOptions
 
 CLIPS_PER_SHARD = 64  # About 100 MB of faces.
 SOURCES = {'videos': videos, 'released': released, 'stills': stills}
-OPTIONS = {'stills': {'clip_length': stills.CLIP_LENGTH}}  # Where a source has its own defaults.
+# Where a source or a region has its own defaults; the region's go first.
+OPTIONS: dict[str, dict[str, Any]] = {
+  'stills': {'clip_length': stills.CLIP_LENGTH},
+  'frames': {'clip_length': whole_frames.CLIP_LENGTH},
+}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -44,7 +49,7 @@ def _config(name: str, description: str) -> MaskConfig:
     name=name,
     description=description,
     source=source or 'videos',
-    options=ClipOptions(region=region, **OPTIONS.get(source, {})),
+    options=ClipOptions(region=region, **OPTIONS.get(source, {}) | OPTIONS.get(region, {})),
   )
 
 
@@ -65,6 +70,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     _config('stills_primary', 'Whole faces from still images that a virtual camera films.'),
     _config('stills_eyes', 'Boxes around both eyes from still images.'),
     _config('stills_mouth', 'Boxes around the mouth from still images.'),
+    _config('frames', 'Whole frames from 300VW at a reduced size, with the landmarks of the face.'),
+    _config('stills_frames', 'Whole photographs with the landmarks of all their faces.'),
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"""\
 The sources need a licence from their owners, so none is downloaded for you.
@@ -86,6 +93,8 @@ instance those of 300-W, https://ibug.doc.ic.ac.uk/resources/facial-point-annota
 so that the manual directory is
 
 {stills.EXPECTED_TREE}
+
+`frames` and `stills_frames` are made from the same, but of whole photographs.
 """
 
   def __init__(
@@ -113,17 +122,12 @@ so that the manual directory is
 
   def _info(self) -> tfds.core.DatasetInfo:
     """The features of one clip; `T` frames whose sizes may differ."""
+    options = self.builder_config.options
+    whole = options.region == 'frames'
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(
-        {
-          'frames': tfds.features.Dataset(
-            {
-              'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
-              'labels': tfds.features.Image(shape=(None, None, 1), encoding_format='png'),
-            }
-          ),
-          'landmarks': tfds.features.Tensor(shape=(None, 68, 2), dtype=np.float32),
-          'boxes': tfds.features.Tensor(shape=(None, 4), dtype=np.int32),
+        (_whole_frames() if whole else _crops())
+        | {
           'frame_numbers': tfds.features.Tensor(shape=(None,), dtype=np.int32),
           'frame_rate': tfds.features.Scalar(dtype=np.float32),
           'video_id': tfds.features.Text(),
@@ -133,8 +137,9 @@ so that the manual directory is
       disable_shuffling=True,  # Clips lie in the order of their videos and frames.
       metadata=tfds.core.MetadataDict(
         source=self.builder_config.source,
-        options=dataclasses.asdict(self.builder_config.options),
-        class_names=list(face_mask.class_names(self.builder_config.options.region)),
+        options=dataclasses.asdict(options),
+        # Of whole frames, those that their landmarks can draw.
+        class_names=list(face_mask.class_names('primary' if whole else options.region)),
       ),
     )
 
@@ -162,10 +167,12 @@ so that the manual directory is
     for key, example in workers.produce(
       found, spool, num_workers=self._num_workers, left_out=self._left_out, description=split
     ):
-      images, labels = example.pop('images'), example.pop('labels')
+      files = {'image': example.pop('images')}
+      if 'labels' in example:
+        files['labels'] = example.pop('labels')
       frames = [
-        {'image': io.BytesIO(image), 'labels': io.BytesIO(of_image)}
-        for image, of_image in zip(images, labels, strict=True)
+        {name: io.BytesIO(data) for name, data in zip(files, of_frame)}
+        for of_frame in zip(*files.values(), strict=True)
       ]
       yield key, example | {'frames': frames}
     shutil.rmtree(spool)
@@ -195,13 +202,16 @@ so that the manual directory is
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     template = self._get_filename_template(split_name=split)
     record_sizes: list[int] = []  # Bytes.
-    clip_lengths: list[int] = []  # Frames; readers need them before they read a clip.
+    # Readers need these before they read a clip.
+    clip_lengths: list[int] = []  # Frames.
+    clip_starts: list[tuple[str, int]] = []  # Video and number of the first frame.
 
     def serialize() -> Iterator[tuple[str, bytes]]:
       for key, example in itertools.islice(generator, limit):
         record = serializer.serialize_example(features.encode_example(example))
         record_sizes.append(len(record))
         clip_lengths.append(len(example['frame_numbers']))
+        clip_starts.append((example['video_id'], int(example['frame_numbers'][0])))
         yield key, record
 
     records, parts, shard_lengths = serialize(), [], []
@@ -213,6 +223,7 @@ so that the manual directory is
     for index, part in enumerate(parts):  # Their names hold their number, known only now.
       part.rename(template.sharded_filepath(shard_index=index, num_shards=len(parts)))
     self.info.metadata.setdefault('clip_lengths', {})[split] = clip_lengths
+    self.info.metadata.setdefault('clip_starts', {})[split] = clip_starts
     return splits_lib.SplitInfo(
       name=split,
       shard_lengths=shard_lengths,
@@ -221,9 +232,39 @@ so that the manual directory is
     )
 
 
+def _crops() -> dict[str, tfds.features.FeatureConnector]:
+  """The features of clips that are cut out around a face or a part of it."""
+  return {
+    'frames': tfds.features.Dataset(
+      {
+        'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
+        'labels': tfds.features.Image(shape=(None, None, 1), encoding_format='png'),
+      }
+    ),
+    'landmarks': tfds.features.Tensor(shape=(None, 68, 2), dtype=np.float32),
+    'boxes': tfds.features.Tensor(shape=(None, 4), dtype=np.int32),
+  }
+
+
+def _whole_frames() -> dict[str, tfds.features.FeatureConnector]:
+  """The features of clips of whole frames: T frames, up to F faces, G other faces."""
+  return {
+    'frames': tfds.features.Dataset(
+      {'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg')}
+    ),
+    # TFDS wants an encoding where two lengths are open; BYTES cannot be empty.
+    'landmarks': tfds.features.Tensor(
+      shape=(None, None, 68, 2), dtype=np.float32, encoding=tfds.features.Encoding.ZLIB
+    ),
+    'others': tfds.features.Tensor(
+      shape=(None, None, 4), dtype=np.float32, encoding=tfds.features.Encoding.ZLIB
+    ),
+  }
+
+
 def fingerprint(found: Sequence[workers.Video]) -> str:
   """Tells one collection of source files from another by their names and sizes."""
   listing = '\n'.join(
-    f'{video.video_id} {video.path.name} {video.path.stat().st_size}' for video in found
+    f'{video.video_id} {path.name} {path.stat().st_size}' for video in found for path in video.files
   )
   return hashlib.sha256(listing.encode()).hexdigest()
