@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import benchmark, demo, devices, jobs
+  from fmx import benchmark, demo, devices, finder_jobs, jobs
   from fmx.extraction import job as extraction
   from fmx.stopping import Stopped
 
@@ -60,6 +60,8 @@ def main(arguments: list[str]) -> int | str:
     match config.job:
       case 'train':
         jobs.train(config, workdir)
+      case 'train_finder':
+        finder_jobs.train(config, workdir)
       case 'train_all':
         jobs.train_all(config, workdir)
       case 'evaluate':
@@ -72,8 +74,8 @@ def main(arguments: list[str]) -> int | str:
         demo.run(config, workdir)
       case job:
         return (
-          f'error: job is {job!r}; it must be train, evaluate, train_all, extract, benchmark '
-          'or demo.'
+          f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
+          'extract, benchmark or demo.'
         )
   except Stopped as stopped:
     print(stopped, file=sys.stderr)

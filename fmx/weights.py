@@ -3,8 +3,9 @@
   weights.json   what each network is, what goes in and what comes out
   primary/ …     the variables of each
 
-The networks go by name: 'primary' labels faces, 'eyes' and 'mouth' label boxes around those, and
-'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the evaluation.
+The networks go by name: 'finder' finds faces, 'primary' labels them, 'eyes' and 'mouth' label boxes
+around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the
+evaluation.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from fmx.models import segmenter
+from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
 from fmx.tree_io import load_tree, save_tree
 from tfds_300vw import face_mask
@@ -46,6 +48,9 @@ NETWORK_OPTIONS = (
   'kernel_size',
   'peepholes',
 )
+FINDER = 'finder'
+FINDER_OPTIONS = ('widths', 'blocks', 'features')
+FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}
 INPUT = {'size': 'stretched, bilinear with antialiasing', 'channels': 'BGR', 'mean': MEAN_BGR}
 
 
@@ -77,12 +82,29 @@ class Model:
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
+@dataclasses.dataclass(frozen=True)
+class FinderModel:
+  """A trained finder.
+
+  Attributes:
+    network: From frames [N, H, W, 3], RGB in [0, 255], to what cells say.
+    variables: Its 'params' and 'batch_stats'.
+    options: What the network is made of: the FINDER_OPTIONS.
+    trained: Where the weights are from, for people: any JSON.
+  """
+
+  network: FinderNetwork
+  variables: Mapping[str, Any]
+  options: Mapping[str, Any]
+  trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def save(folder: str | os.PathLike, models: Mapping[str, Model | FinderModel]) -> None:
   """Writes weights, in place of those that the folder may hold.
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
-    models: By name: 'primary', and any of 'fcn', 'eyes', 'eye' and 'mouth'.
+    models: By name: 'primary', and any of 'finder', 'fcn', 'eyes', 'eye' and 'mouth'.
 
   Raises:
     ValueError: there is no such network, or one's region is not its name's.
@@ -91,8 +113,10 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
   """
   folder = pathlib.Path(folder).absolute()
   for name, model in models.items():
-    if REGIONS.get(name) != model.region:
-      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {model.region!r}.')
+    if isinstance(model, FinderModel) and name == FINDER:
+      continue
+    if isinstance(model, FinderModel) or REGIONS.get(name) != model.region:
+      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is not one.')
   if folder.exists() and not (folder / DESCRIPTION).is_file():
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
@@ -117,7 +141,7 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
+def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
   """Reads weights.
 
   Args:
@@ -125,7 +149,8 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
     dtype: Of the computation: 'float32', 'bfloat16' or 'auto', bfloat16 on GPUs.
 
   Returns:
-    The networks by name, 'primary' among them unless only others were trained.
+    The networks by name, each a Model but 'finder', a FinderModel; 'primary' is among them unless
+    only others were trained.
 
   Raises:
     FileNotFoundError: there are no weights.
@@ -157,7 +182,10 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
   return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
 
 
-def _describe(model: Model) -> dict[str, Any]:
+def _describe(model: Model | FinderModel) -> dict[str, Any]:
+  if isinstance(model, FinderModel):
+    options = {option: model.options[option] for option in FINDER_OPTIONS}
+    return {'network': options, 'input': FINDER_INPUT, 'trained': dict(model.trained)}
   return {
     'region': model.region,
     'class_names': model.class_names,
@@ -171,8 +199,33 @@ def _describe(model: Model) -> dict[str, Any]:
   }
 
 
-def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model:
+def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
+  path = folder.parent / DESCRIPTION
+  try:
+    options = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in entry['network'].items()
+    }
+    known = set(options) == set(FINDER_OPTIONS) and entry['input'] == _as_json(FINDER_INPUT)
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} does not say all of {folder.name!r} ({error!r}).') from error
+  if not known:
+    raise ValueError(
+      f'{path} describes {folder.name!r} as this program cannot run it: {json.dumps(entry):.300}'
+    )
+  network = FinderNetwork(**options)
+  variables = load_tree(folder)
+  frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
+  _check_shapes(network, variables, frames, folder)
+  return FinderModel(network, variables, options, entry.get('trained', {}))
+
+
+def _load_model(
+  folder: pathlib.Path, entry: Mapping[str, Any], dtype: str
+) -> Model | FinderModel:
   """Reads one network and checks that everything fits together."""
+  if folder.name == FINDER:
+    return _load_finder(folder, entry)
   path = folder.parent / DESCRIPTION
   try:
     size, region = entry['image_size'], entry['region']
@@ -194,15 +247,17 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
   config = types.SimpleNamespace(**options, dtype=dtype)
   network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
   variables = load_tree(folder)
-  _check_shapes(network, variables, size, folder)
+  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
+  _check_shapes(network, variables, video, folder)
   trained = entry.get('trained', {})
   return Model(network, variables, region, class_names, size, length, margin, options, trained)
 
 
-def _check_shapes(network: Any, variables: Any, size: int, folder: pathlib.Path) -> None:
+def _check_shapes(
+  network: Any, variables: Any, frames: jax.ShapeDtypeStruct, folder: pathlib.Path
+) -> None:
   """Raises ValueError where the variables are not those of the network."""
-  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
-  expected = jax.eval_shape(network.init, jax.random.key(0), video)
+  expected = jax.eval_shape(network.init, jax.random.key(0), frames)
   shapes, found = (
     {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
     for tree in (expected, variables)
