@@ -19,7 +19,7 @@ from fmx.evaluation.confusion import confusion_counts
 from fmx.evaluation.temporal import TemporalQuality
 from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, check_windows, stack, stack_windows, unstack
-from fmx.labelling.zoom import PARTS, RegionState, zoom_in
+from fmx.evaluation.zoom import PARTS, RegionState, zoom_in
 from fmx.weights import Model
 
 Clip = Sequence[pipeline.Window]
