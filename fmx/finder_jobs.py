@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 

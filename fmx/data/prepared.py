@@ -6,6 +6,7 @@ be pickled, and opens its files in the process that reads them.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 

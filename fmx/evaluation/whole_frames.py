@@ -16,16 +16,18 @@ from fmx.evaluation import protocol
 from fmx.evaluation.confusion import confusion_counts
 from fmx.evaluation.hiding import hide
 from fmx.evaluation.temporal import TemporalQuality
+from fmx.finding.looking import Seen
+from fmx.labelling.extractor import FaceMaskExtractor
 from fmx.labelling.frame_masks import FrameMasks
 from tfds_300vw import boxes, face_mask, pose
-from tfds_300vw.pose import Pose
 
 SCORED = 2.0  # Side of what is compared, over the size of the face.
+FOUND, GIVEN = 'faces found', 'faces given'
+MAX_FACES = 16  # Of a frame: photographs may show a group.
 LOST = 0.5  # IoU of the whole face below which it is lost.
-Poses = list[Pose]
-# Frames of one video, and where the annotated faces of each are (a system may not look at that), to
-# their masks.
-LabelFrames = Callable[[Sequence[np.ndarray], Sequence[Poses]], Iterable[FrameMasks]]
+# Frames of one video, and the landmarks [F, 68, 2] of each, to their masks. Only a system whose
+# faces are given may look at the landmarks, and only to know where and how large the faces are.
+LabelFrames = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Iterable[FrameMasks]]
 
 
 @dataclasses.dataclass
@@ -98,11 +100,66 @@ def evaluate(
         seen.append(_hidden(example, donor if number % 2 else None, rng))
         donor = _face(example) if len(example.landmarks) else donor
     frames = [example.image for example in seen]
-    poses = [[pose.face_pose(points) for points in example.landmarks] for example in video]
+    landmarks = [example.landmarks for example in video]
     for name, label in systems.items():
-      _score(scores[name], video, list(label(frames, poses)))
+      _score(scores[name], video, list(label(frames, landmarks)))
     progress(len(video))
   return {name: score.result() for name, score in scores.items()}
+
+
+class GivenFaces:
+  """A finder that was told: it sees the annotated faces in the frames that it knows."""
+
+  def __init__(self, frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]):
+    """Learns what is in the frames.
+
+    Args:
+      frames: uint8 [H, W, 3].
+      landmarks: [F, 68, 2] of each.
+    """
+    self._known = {
+      frame.tobytes(): [
+        Seen(pose.face_pose(points), pose.five_points(points), 1.0) for points in of_frame
+      ]
+      for frame, of_frame in zip(frames, landmarks)
+    }
+
+  def __call__(self, frames: np.ndarray) -> list[list[Seen]]:
+    """The faces of frames uint8 [N, H, W, 3]; none in one that it does not know."""
+    return [self._known.get(frame.tobytes(), []) for frame in frames]
+
+
+def systems(models: Mapping[str, Any], *, max_faces: int = MAX_FACES) -> dict[str, LabelFrames]:
+  """What networks are together: where faces are found, and where they are given.
+
+  Args:
+    models: By name, as `fmx.weights.load` gives them; without a finder faces can only be given.
+    max_faces: Of a frame.
+  """
+  segmenters = {name: model for name, model in models.items() if name != 'finder'}
+
+  def given(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> Iterable[FrameMasks]:
+    finder = GivenFaces(frames, landmarks)
+    return FaceMaskExtractor(segmenters, max_faces=max_faces, finder=finder)(frames)
+
+  if 'finder' not in models:
+    return {GIVEN: given}
+  extractor = FaceMaskExtractor(models, max_faces=max_faces)
+  return {FOUND: lambda frames, _: extractor(frames), GIVEN: given}
+
+
+def rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+  """A table of results by the name of the system, in %."""
+  names = face_mask.CLASS_NAMES[1:]
+  head = ['system', 'mIoU', *(name.replace('_', ' ') for name in names)]
+  table = [[*head, 'face IoU', f'lost (IoU < {LOST})', 'without a mask', 'faces']]
+  for system, result in results.items():
+    values = [result['miou'], *(result['iou'][name] for name in names), result['face_iou']]
+    table.append(
+      [system, *(f'{100 * value:.2f}' for value in values), f'{100 * result["lost"]:.2f} %']
+      + [str(result['not_found']), str(result['faces'])]
+    )
+  return table
 
 
 def _videos(examples: FrameExamples) -> Iterator[list[FrameExample]]:
