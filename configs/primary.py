@@ -91,6 +91,7 @@ def get_config() -> ConfigDict:
   evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
   evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
+  evaluation.hidden = False  # On whole frames: hides a quarter of each face.
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.
