@@ -16,6 +16,7 @@ from fmx.data.prepared import Dataset, FrameExamples, open_dataset
 from fmx.evaluation import run, systems, tables, whole_frames
 from fmx.labelling.predictor import STATES
 from fmx.models import segmenter
+from fmx.summary import Progress
 from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
 from fmx.train.stages import FCN, STAGES, Stage, trained_variables
