@@ -12,9 +12,9 @@ from small_datasets import write_released
 from configs import primary
 from fmx.models.conv_lstm import ConvLSTM, initial_carry
 from tfds_300vw import __main__ as command
-from tfds_300vw.face_mask import REGIONS
 
 DATASET = 'the300vw_mask/released_primary'
+REGIONS = ('primary', 'eyes', 'mouth')
 VIDEOS = {
   'train': {'001': range(31, 41), '002': [*range(1, 8), *range(20, 26)]},
   'val': {'003': range(1, 13)},

@@ -161,7 +161,7 @@ class FrameExamples(Sequence):
       split: 'train', 'validation' or 'test'.
 
     Raises:
-      ValueError: there is no such split, or the dataset does not hold whole frames.
+      ValueError: there is no such split, or the dataset does not hold whole frames or is too old.
     """
     if dataset.region != 'frames':
       raise ValueError(
@@ -173,6 +173,11 @@ class FrameExamples(Sequence):
     self._parts = [part.clips(split) for part in parts]
     frames, video_ids, from_people = [], [], []
     for number, part in enumerate(parts):
+      if part.clip_starts is None:
+        raise ValueError(
+          f'{part.directory} lacks the list of its clips: delete it and build it again with '
+          '`python -m tfds_300vw`.'
+        )
       starts = part.clip_starts[split]
       for clip, (length, (video_id, first)) in enumerate(zip(part.clip_lengths[split], starts)):
         frames.extend((number, clip, position, first + position) for position in range(length))

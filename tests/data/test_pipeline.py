@@ -16,7 +16,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import tfds_300vw
-from fmx.data import pipeline, prepared
+from fmx.data import dataset as dataset_module
+from fmx.data import pipeline
 from fmx.data.transforms import Augmentation, resize_frame, resize_labels
 from tfds_300vw.options import ClipOptions
 
