@@ -116,7 +116,8 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model | FinderModel]) -
     if isinstance(model, FinderModel) and name == FINDER:
       continue
     if isinstance(model, FinderModel) or REGIONS.get(name) != model.region:
-      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is not one.')
+      region = FINDER if isinstance(model, FinderModel) else model.region
+      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {region!r}.')
   if folder.exists() and not (folder / DESCRIPTION).is_file():
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
@@ -220,9 +221,7 @@ def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
   return FinderModel(network, variables, options, entry.get('trained', {}))
 
 
-def _load_model(
-  folder: pathlib.Path, entry: Mapping[str, Any], dtype: str
-) -> Model | FinderModel:
+def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model | FinderModel:
   """Reads one network and checks that everything fits together."""
   if folder.name == FINDER:
     return _load_finder(folder, entry)

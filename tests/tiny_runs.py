@@ -28,6 +28,7 @@ OVERRIDES = {
   'data.augmentation.flip': 0.5,
   'data.augmentation.noise': 5.0,
   'model.width': 4,
+  'model.stem': 4,
   'model.blocks': (1, 1, 1, 1),
   'fcn.epochs': 2,
   'fcn.batch_size': 4,

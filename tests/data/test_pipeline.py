@@ -88,7 +88,8 @@ def training(dataset, num_batches, **options):
 
 def evaluation(dataset, **options):
   options = {'image_size': 16, 'clip_length': 5, 'batch_size': 4, 'num_devices': 2} | options
-  return list(pipeline.eval_batches(dataset, 'test', **options))
+  windows = pipeline.Windows(dataset, 'test', options['clip_length'], keep_rest=True)
+  return list(pipeline.eval_batches(windows, **options))
 
 
 def assert_same_batches(found, expected):
