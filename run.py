@@ -66,6 +66,8 @@ def main(arguments: list[str]) -> int | str:
         jobs.train_all(config, workdir)
       case 'evaluate':
         jobs.evaluate(config, workdir)
+      case 'evaluate_finder':
+        finder_jobs.evaluate(config, workdir)
       case 'extract':
         extraction.run(config, workdir)
       case 'benchmark':
@@ -75,7 +77,7 @@ def main(arguments: list[str]) -> int | str:
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'extract, benchmark or demo.'
+          'evaluate_finder, extract, benchmark or demo.'
         )
   except Stopped as stopped:
     print(stopped, file=sys.stderr)
