@@ -1,7 +1,7 @@
 """A folder of trained networks that can be handed on: it loads without any other file.
 
-  weights.json   what each network is, what goes in and what comes out
-  primary/ …     the variables of each
+  weights.json    what each network is, what goes in and what comes out, the checksum of its file
+  primary.npz …   the variables of each
 
 The networks go by name: 'primary' labels faces, 'eyes' and 'mouth' label boxes around those, and
 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the evaluation.
@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from fmx import tree_file
 from fmx.models import segmenter
 from fmx.models.resnet import MEAN_BGR
-from fmx.tree_io import load_tree, save_tree
 from tfds_300vw import face_mask
 
-FORMAT, VERSION = 'fmx weights', 2
+FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
 REGIONS = {'fcn': 'primary', 'primary': 'primary', 'eyes': 'eyes', 'mouth': 'mouth'}
@@ -68,15 +68,17 @@ class Model:
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
+def save(folder: str | os.PathLike, models: Mapping[str, Model], *, half: bool = False) -> None:
   """Writes weights, in place of those that the folder may hold.
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
     models: By name: 'primary', and any of 'fcn', 'eyes' and 'mouth'.
+    half: Whether kernels are kept as float16.
 
   Raises:
-    ValueError: there is no such network, or one's region is not its name's.
+    ValueError: there is no such network, one's region is not its name's, or float16 cannot hold a
+      kernel.
     FileExistsError: the folder holds something else.
     OSError: it cannot be written.
   """
@@ -90,16 +92,11 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir(parents=True)
   try:
+    entries = {}
     for name, model in models.items():
-      save_tree(partial / name, dict(model.variables))
-    text = json.dumps(
-      {
-        'format': FORMAT,
-        'version': VERSION,
-        'models': {name: _describe(model) for name, model in models.items()},
-      },
-      indent=2,
-    )
+      checksum = tree_file.save(partial / f'{name}{tree_file.SUFFIX}', model.variables, half=half)
+      entries[name] = _describe(model) | {'sha256': checksum}
+    text = json.dumps({'format': FORMAT, 'version': VERSION, 'models': entries}, indent=2)
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
       shutil.rmtree(folder)
@@ -123,14 +120,36 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
     ValueError: they are of another version or cannot be understood.
     OSError: they are damaged.
   """
+  folder = find(folder)
+  entries = read_description(folder)
+  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+
+
+def find(folder: str | os.PathLike) -> pathlib.Path:
+  """The folder of weights itself.
+
+  Args:
+    folder: Of weights, or of a training that put them into its folder 'weights'.
+
+  Raises:
+    FileNotFoundError: there are no weights.
+  """
   folder = pathlib.Path(folder).expanduser()
-  if not (folder / DESCRIPTION).is_file():
-    if not (folder / FOLDER / DESCRIPTION).is_file():
-      raise FileNotFoundError(
-        f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
-        'finished training with configs/all.py.'
-      )
-    folder = folder / FOLDER
+  for place in (folder, folder / FOLDER):
+    if (place / DESCRIPTION).is_file():
+      return place
+  raise FileNotFoundError(
+    f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
+    'finished training with configs/all.py.'
+  )
+
+
+def read_description(folder: pathlib.Path) -> dict[str, Any]:
+  """What the folder of weights says of each network, by name, as JSON.
+
+  Raises:
+    ValueError: it is of another version or cannot be understood.
+  """
   path = folder / DESCRIPTION
   try:
     description = json.loads(path.read_bytes())
@@ -145,7 +164,7 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
   entries = description.get('models')
   if not isinstance(entries, dict) or not entries:
     raise ValueError(f'{path} describes no network: take another copy of the weights.')
-  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+  return entries
 
 
 def _describe(model: Model) -> dict[str, Any]:
@@ -183,10 +202,14 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
     )
   config = types.SimpleNamespace(**options, dtype=dtype)
   network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
-  variables = load_tree(folder)
+  variables = _load_variables(folder, entry)
   _check_shapes(network, variables, size, folder)
   trained = entry.get('trained', {})
   return Model(network, variables, region, class_names, size, length, options, trained)
+
+
+def _load_variables(folder: pathlib.Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+  return tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
 
 
 def _check_shapes(network: Any, variables: Any, size: int, folder: pathlib.Path) -> None:

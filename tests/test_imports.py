@@ -18,6 +18,7 @@ RULES = {
   'fmx/models/**': ['fmx.models'],
   'fmx/losses.py': [],
   'fmx/tree_io.py': [],
+  'fmx/tree_file.py': [],
   'fmx/checkpoint.py': ['fmx.tree_io'],
   'fmx/summary.py': [],
   'fmx/devices.py': [],
@@ -26,7 +27,7 @@ RULES = {
   'fmx/__init__.py': ['fmx.labelling.extractor.FaceMaskExtractor'],
   'fmx/data/**': ['fmx.data', 'tfds_300vw'],
   'fmx/drawing/**': ['fmx.drawing', 'tfds_300vw'],
-  'fmx/weights.py': ['fmx.models', 'fmx.tree_io', 'tfds_300vw'],
+  'fmx/weights.py': ['fmx.models', 'fmx.tree_file', 'tfds_300vw'],
   'fmx/finding/**': [
     'fmx.finding',
     'fmx.models',
