@@ -283,6 +283,15 @@ def test_a_mistake_in_the_flags_is_one_sentence(commands, arguments, expected):
   assert expected in output
 
 
+def test_masks_need_no_workdir(commands, tmp_path):
+  # They would go to nothere_masks, if there were such a video.
+  weights = f'--config.weights={tmp_path}'
+  flags = ['--config=configs/extract.py', '--config.video=nothere.mp4', weights]
+  status, output = commands.run(*flags)
+  assert (status, output.count('\n')) == (1, 1), output
+  assert 'nothere.mp4: there is no such file' in output
+
+
 def test_a_batch_must_divide_over_the_devices_before_anything_begins(commands, tmp_path):
   for option in ('fcn', 'convlstm', 'evaluation'):
     flags = tiny_runs.flags(fcn__batch_size=3, convlstm__batch_size=3, evaluation__batch_size=3)
