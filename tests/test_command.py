@@ -59,9 +59,8 @@ def test_a_video_alone_is_enough(done):
 
 
 def test_every_option_reaches_the_job(done):
-  command.run(
-    'clip.mp4 --out there --faces 3 --box 1 2 30 40 --masks video --contact-sheet --weights mine'.split()
-  )
+  options = ['--faces=3', '--masks=video', '--contact-sheet', '--weights=mine', '--out=there']
+  command.run(['clip.mp4', *options, '--box', '1', '2', '30', '40'])
   ((config, workdir),) = done
   assert workdir == pathlib.Path('there')
   assert (config.weights, config.contact_sheet) == ('mine', True)
