@@ -7,7 +7,7 @@ import pytest
 
 import fmx
 from configs import extract
-from fmx import command, pretrained
+from fmx import command, pretrained, terminal
 from fmx.extraction import job
 from fmx.workdir import folder_of
 
@@ -16,6 +16,7 @@ from fmx.workdir import folder_of
 def elsewhere(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(pretrained, 'FOLDER', tmp_path / 'no weights')
+  monkeypatch.setattr(terminal, 'talk', lambda level: None)  # It would outlast the test.
 
 
 @pytest.fixture
