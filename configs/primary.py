@@ -91,7 +91,9 @@ def get_config() -> ConfigDict:
   finder_evaluation.peers = ()
 
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
-  config.weights = ''  # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'.
+  # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'; 'extract' takes those that
+  # ship with fmx for ''.
+  config.weights = ''
   config.evaluation = evaluation = ConfigDict()
   evaluation.split = 'test'  # 'train', 'validation' or 'test'.
   evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.

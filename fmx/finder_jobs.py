@@ -7,6 +7,7 @@ import json
 import logging
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict

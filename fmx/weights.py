@@ -1,11 +1,11 @@
 """A folder of trained networks that can be handed on: it loads without any other file.
 
-  weights.json   what each network is, what goes in and what comes out
-  primary/ …     the variables of each
+  weights.json    what each network is, what goes in and what comes out, the checksum of its file
+  primary.npz …   the variables of each
 
-The networks go by name: 'finder' finds faces, 'primary' labels them, 'eyes' and 'mouth' label boxes
-around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the
-evaluation.
+The networks go by name: 'finder' finds faces, 'primary' labels them, 'mouth', 'eye' and 'eyes' look
+at these from nearby, and 'fcn' is what the primary network was before it had a ConvLSTM: the
+baseline of the evaluation.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from fmx import tree_file
 from fmx.models import segmenter
 from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
-from fmx.tree_io import load_tree, save_tree
 from tfds_300vw import face_mask
 
-FORMAT, VERSION = 'fmx weights', 2
+FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
 REGIONS = {
@@ -99,15 +99,19 @@ class FinderModel:
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def save(folder: str | os.PathLike, models: Mapping[str, Model | FinderModel]) -> None:
+def save(
+  folder: str | os.PathLike, models: Mapping[str, Model | FinderModel], *, half: bool = False
+) -> None:
   """Writes weights, in place of those that the folder may hold.
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
     models: By name: 'primary', and any of 'finder', 'fcn', 'eyes', 'eye' and 'mouth'.
+    half: Whether kernels are kept as float16.
 
   Raises:
-    ValueError: there is no such network, or one's region is not its name's.
+    ValueError: there is no such network, one's region is not its name's, or float16 cannot hold a
+      kernel.
     FileExistsError: the folder holds something else.
     OSError: it cannot be written.
   """
@@ -124,16 +128,11 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model | FinderModel]) -
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir(parents=True)
   try:
+    entries = {}
     for name, model in models.items():
-      save_tree(partial / name, dict(model.variables))
-    text = json.dumps(
-      {
-        'format': FORMAT,
-        'version': VERSION,
-        'models': {name: _describe(model) for name, model in models.items()},
-      },
-      indent=2,
-    )
+      checksum = tree_file.save(partial / f'{name}{tree_file.SUFFIX}', model.variables, half=half)
+      entries[name] = _describe(model) | {'sha256': checksum}
+    text = json.dumps({'format': FORMAT, 'version': VERSION, 'models': entries}, indent=2)
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
       shutil.rmtree(folder)
@@ -158,14 +157,36 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
     ValueError: they are of another version or cannot be understood.
     OSError: they are damaged.
   """
+  folder = find(folder)
+  entries = read_description(folder)
+  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+
+
+def find(folder: str | os.PathLike) -> pathlib.Path:
+  """The folder of weights itself.
+
+  Args:
+    folder: Of weights, or of a training that put them into its folder 'weights'.
+
+  Raises:
+    FileNotFoundError: there are no weights.
+  """
   folder = pathlib.Path(folder).expanduser()
-  if not (folder / DESCRIPTION).is_file():
-    if not (folder / FOLDER / DESCRIPTION).is_file():
-      raise FileNotFoundError(
-        f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
-        'finished training with configs/all.py.'
-      )
-    folder = folder / FOLDER
+  for place in (folder, folder / FOLDER):
+    if (place / DESCRIPTION).is_file():
+      return place
+  raise FileNotFoundError(
+    f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
+    'finished training with configs/all.py.'
+  )
+
+
+def read_description(folder: pathlib.Path) -> dict[str, Any]:
+  """What the folder of weights says of each network, by name, as JSON.
+
+  Raises:
+    ValueError: it is of another version or cannot be understood.
+  """
   path = folder / DESCRIPTION
   try:
     description = json.loads(path.read_bytes())
@@ -180,7 +201,7 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
   entries = description.get('models')
   if not isinstance(entries, dict) or not entries:
     raise ValueError(f'{path} describes no network: take another copy of the weights.')
-  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+  return entries
 
 
 def _describe(model: Model | FinderModel) -> dict[str, Any]:
@@ -215,7 +236,7 @@ def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
       f'{path} describes {folder.name!r} as this program cannot run it: {json.dumps(entry):.300}'
     )
   network = FinderNetwork(**options)
-  variables = load_tree(folder)
+  variables = _load_variables(folder, entry)
   frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
   _check_shapes(network, variables, frames, folder)
   return FinderModel(network, variables, options, entry.get('trained', {}))
@@ -245,11 +266,15 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
     )
   config = types.SimpleNamespace(**options, dtype=dtype)
   network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
-  variables = load_tree(folder)
+  variables = _load_variables(folder, entry)
   video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
   _check_shapes(network, variables, video, folder)
   trained = entry.get('trained', {})
   return Model(network, variables, region, class_names, size, length, margin, options, trained)
+
+
+def _load_variables(folder: pathlib.Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+  return tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
 
 
 def _check_shapes(

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
-from fmx import weights
+from fmx import tree_file, weights
 from fmx.models import segmenter
 from tfds_300vw import face_mask
 
@@ -94,10 +95,10 @@ def test_a_folder_of_something_else_is_left_alone(models, tmp_path):
 
 
 def test_what_fails_half_way_leaves_the_old_weights(folder, models, monkeypatch):
-  def fail(path, tree):
+  def fail(path, tree, *, half):
     raise OSError('the disk is full')
 
-  monkeypatch.setattr(weights, 'save_tree', fail)
+  monkeypatch.setattr(weights.tree_file, 'save', fail)
   with pytest.raises(OSError, match='the disk is full'):
     weights.save(folder, models)
   assert weights.load(folder).keys() == models.keys()
@@ -117,8 +118,8 @@ def test_no_weights_get_one_sentence(tmp_path):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (lambda d: d.update(version=1), r"version 1; this program reads 'fmx weights' version 2"),
-    (lambda d: d.update(format='other'), "is 'other' version 2"),
+    (lambda d: d.update(version=2), r"version 2; this program reads 'fmx weights' version 3"),
+    (lambda d: d.update(format='other'), "is 'other' version 3"),
     (lambda d: d.pop('format'), 'does not describe weights'),
     (lambda d: d.update(models={}), 'describes no network'),
     (lambda d: d['models']['eyes'].pop('image_size'), "does not say all of 'eyes'"),
@@ -147,8 +148,47 @@ def test_a_file_that_is_no_json_is_named(folder):
 
 
 def test_damaged_variables_are_noticed(folder):
-  for path in (folder / 'eyes').rglob('*'):
-    if path.is_file() and path.stat().st_size > 4000:
-      path.write_bytes(bytes(100))
-  with pytest.raises(OSError, match='eyes is damaged'):
+  path = folder / 'eyes.npz'
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(
+    OSError, match=r'eyes\.npz is damaged \(its SHA-256 begins with [0-9a-f]{12},'
+  ):
     weights.load(folder)
+
+
+def test_a_missing_file_is_named(folder):
+  (folder / 'eyes.npz').unlink()
+  with pytest.raises(FileNotFoundError, match=r'eyes\.npz is missing'):
+    weights.load(folder)
+
+
+def test_half_the_precision_takes_half_the_room(models, folder, tmp_path):
+  weights.save(tmp_path / 'half', models, half=True)
+  for name, model in weights.load(tmp_path / 'half').items():
+    exact = traverse_util.flatten_dict(dict(models[name].variables), sep='/')
+    for path, array in traverse_util.flatten_dict(dict(model.variables), sep='/').items():
+      assert array.dtype == np.float32
+      wanted = exact[path]
+      if wanted.ndim > 1:
+        wanted = wanted.astype(np.float16).astype(np.float32)
+      np.testing.assert_array_equal(array, wanted, err_msg=path)
+  small, large = ((path / 'primary.npz').stat().st_size for path in (tmp_path / 'half', folder))
+  assert small < 0.7 * large
+
+
+def test_what_float16_cannot_hold_is_refused_but_in_vectors(tmp_path):
+  large = np.array([1e6, -2.0], np.float32)
+  checksum = tree_file.save(tmp_path / 'a.npz', {'a': {'var': large}}, half=True)
+  np.testing.assert_array_equal(tree_file.load(tmp_path / 'a.npz', checksum)['a']['var'], large)
+  for value in (1e6, np.nan):
+    with pytest.raises(ValueError, match='a/kernel has a value of .*, which float16 cannot hold'):
+      tree_file.save(tmp_path / 'b.npz', {'a': {'kernel': np.full((1, 1), value)}}, half=True)
+
+
+def test_the_same_variables_give_the_same_file(models, tmp_path):
+  checksums = {
+    tree_file.save(tmp_path / name, models['eyes'].variables) for name in ('one.npz', 'two.npz')
+  }
+  assert len(checksums) == 1
