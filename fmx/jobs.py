@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
+from PIL import Image
 
 from fmx import weights, workdir
 from fmx.data.prepared import Dataset, FrameExamples, open_dataset
@@ -117,7 +118,7 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
       f'Both checkpoint ({config.checkpoint!r}) and weights ({config.weights!r}) are given: give '
       'one of them.'
     )
-  results = evaluate_weights(config) if config.weights else evaluate_checkpoint(config)
+  results = evaluate_weights(config, folder) if config.weights else evaluate_checkpoint(config)
   folder.mkdir(parents=True, exist_ok=True)
   write_results(folder, results)
   return results
@@ -137,7 +138,7 @@ def evaluate_checkpoint(config: ConfigDict) -> dict[str, Any]:
   return results_of(Stage(path.name, trained, dataset, path), config)
 
 
-def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
+def evaluate_weights(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   """Evaluates weights, each network alone and all together; see `evaluate`."""
   options = config.evaluation
   if options.state not in STATES:
@@ -152,7 +153,7 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   dataset.clips(options.split)
   if dataset.region == 'frames':
-    return evaluate_whole_frames(models, dataset, config)
+    return evaluate_whole_frames(models, dataset, config, folder)
   label_landmarks = None
   if options.landmarks:
     # Only now: it needs a library that not everybody has.
@@ -171,9 +172,12 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
 
 
 def evaluate_whole_frames(
-  models: dict[str, weights.Model], dataset: Dataset, config: ConfigDict
+  models: dict[str, Any], dataset: Dataset, config: ConfigDict, folder: pathlib.Path
 ) -> dict[str, Any]:
-  """Evaluates weights on whole frames, where faces are found first; see `evaluate`."""
+  """Evaluates weights on whole frames, where faces are found first; see `evaluate`.
+
+  The faces on which each system did worst are drawn too.
+  """
   options = config.evaluation
   label = whole_frames.systems(models)
   if options.landmarks:
@@ -191,9 +195,14 @@ def evaluate_whole_frames(
       done += frames
       progress.update(done, frames)
 
-    return whole_frames.evaluate(
+    scores = whole_frames.evaluate(
       label, dataset, options.split, hidden=options.hidden, progress=tell
     )
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, score in scores.items():
+    picture = Image.fromarray(score.draw_worst())
+    picture.save(folder / f'worst_{name.replace(" ", "_").replace(",", "")}.png')
+  return {name: score.result() for name, score in scores.items()}
 
 
 def check_stages(config: ConfigDict) -> None:
