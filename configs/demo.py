@@ -1,6 +1,6 @@
 """From nothing to masks in minutes: draws faces, builds the dataset, trains, evaluates, draws.
 
-  python run.py --config=configs/demo.py --workdir=demo
+  python run.py --config=configs/demo.py --workdir=demo-train
 
 A narrow network at a small size, to show what memory is worth. About four frames in ten are
 spoilt, most of them alone, and the crop stays where it is for a clip, off-centre by chance: a

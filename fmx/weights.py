@@ -1,10 +1,11 @@
 """A folder of trained networks that can be handed on: it loads without any other file.
 
-  weights.json   what each network is, what goes in and what comes out
-  primary/ …     the variables of each
+  weights.json    what each network is, what goes in and what comes out, the checksum of its file
+  primary.npz …   the variables of each
 
-The networks go by name: 'primary' labels faces, 'eyes' and 'mouth' label boxes around those, and
-'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the evaluation.
+The networks go by name: 'finder' finds faces, 'primary' labels them, 'mouth', 'eye' and 'eyes' look
+at these from nearby, and 'fcn' is what the primary network was before it had a ConvLSTM: the
+baseline of the evaluation.
 """
 
 import dataclasses
@@ -20,12 +21,13 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from fmx import tree_file
 from fmx.models import segmenter
+from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
-from fmx.tree_io import load_tree, save_tree
 from tfds_300vw import face_mask
 
-FORMAT, VERSION = 'fmx weights', 2
+FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
 REGIONS = {
@@ -46,6 +48,9 @@ NETWORK_OPTIONS = (
   'kernel_size',
   'peepholes',
 )
+FINDER = 'finder'
+FINDER_OPTIONS = ('widths', 'blocks', 'features')
+FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}
 INPUT = {'size': 'stretched, bilinear with antialiasing', 'channels': 'BGR', 'mean': MEAN_BGR}
 
 
@@ -77,38 +82,57 @@ class Model:
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
+@dataclasses.dataclass(frozen=True)
+class FinderModel:
+  """A trained finder.
+
+  Attributes:
+    network: From frames [N, H, W, 3], RGB in [0, 255], to what cells say.
+    variables: Its 'params' and 'batch_stats'.
+    options: What the network is made of: the FINDER_OPTIONS.
+    trained: Where the weights are from, for people: any JSON.
+  """
+
+  network: FinderNetwork
+  variables: Mapping[str, Any]
+  options: Mapping[str, Any]
+  trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def save(
+  folder: str | os.PathLike, models: Mapping[str, Model | FinderModel], *, half: bool = False
+) -> None:
   """Writes weights, in place of those that the folder may hold.
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
-    models: By name: 'primary', and any of 'fcn', 'eyes', 'eye' and 'mouth'.
+    models: By name: 'primary', and any of 'finder', 'fcn', 'eyes', 'eye' and 'mouth'.
+    half: Whether kernels are kept as float16.
 
   Raises:
-    ValueError: there is no such network, or one's region is not its name's.
+    ValueError: there is no such network, one's region is not its name's, or float16 cannot hold a
+      kernel.
     FileExistsError: the folder holds something else.
     OSError: it cannot be written.
   """
   folder = pathlib.Path(folder).absolute()
   for name, model in models.items():
-    if REGIONS.get(name) != model.region:
-      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {model.region!r}.')
+    if isinstance(model, FinderModel) and name == FINDER:
+      continue
+    if isinstance(model, FinderModel) or REGIONS.get(name) != model.region:
+      region = FINDER if isinstance(model, FinderModel) else model.region
+      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {region!r}.')
   if folder.exists() and not (folder / DESCRIPTION).is_file():
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir(parents=True)
   try:
+    entries = {}
     for name, model in models.items():
-      save_tree(partial / name, dict(model.variables))
-    text = json.dumps(
-      {
-        'format': FORMAT,
-        'version': VERSION,
-        'models': {name: _describe(model) for name, model in models.items()},
-      },
-      indent=2,
-    )
+      checksum = tree_file.save(partial / f'{name}{tree_file.SUFFIX}', model.variables, half=half)
+      entries[name] = _describe(model) | {'sha256': checksum}
+    text = json.dumps({'format': FORMAT, 'version': VERSION, 'models': entries}, indent=2)
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
       shutil.rmtree(folder)
@@ -117,7 +141,7 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
+def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
   """Reads weights.
 
   Args:
@@ -125,21 +149,44 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
     dtype: Of the computation: 'float32', 'bfloat16' or 'auto', bfloat16 on GPUs.
 
   Returns:
-    The networks by name, 'primary' among them unless only others were trained.
+    The networks by name, each a Model but 'finder', a FinderModel; 'primary' is among them unless
+    only others were trained.
 
   Raises:
     FileNotFoundError: there are no weights.
     ValueError: they are of another version or cannot be understood.
     OSError: they are damaged.
   """
+  folder = find(folder)
+  entries = read_description(folder)
+  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+
+
+def find(folder: str | os.PathLike) -> pathlib.Path:
+  """The folder of weights itself.
+
+  Args:
+    folder: Of weights, or of a training that put them into its folder 'weights'.
+
+  Raises:
+    FileNotFoundError: there are no weights.
+  """
   folder = pathlib.Path(folder).expanduser()
-  if not (folder / DESCRIPTION).is_file():
-    if not (folder / FOLDER / DESCRIPTION).is_file():
-      raise FileNotFoundError(
-        f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
-        'finished training with configs/all.py.'
-      )
-    folder = folder / FOLDER
+  for place in (folder, folder / FOLDER):
+    if (place / DESCRIPTION).is_file():
+      return place
+  raise FileNotFoundError(
+    f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
+    'finished training with configs/all.py.'
+  )
+
+
+def read_description(folder: pathlib.Path) -> dict[str, Any]:
+  """What the folder of weights says of each network, by name, as JSON.
+
+  Raises:
+    ValueError: it is of another version or cannot be understood.
+  """
   path = folder / DESCRIPTION
   try:
     description = json.loads(path.read_bytes())
@@ -154,10 +201,13 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
   entries = description.get('models')
   if not isinstance(entries, dict) or not entries:
     raise ValueError(f'{path} describes no network: take another copy of the weights.')
-  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+  return entries
 
 
-def _describe(model: Model) -> dict[str, Any]:
+def _describe(model: Model | FinderModel) -> dict[str, Any]:
+  if isinstance(model, FinderModel):
+    options = {option: model.options[option] for option in FINDER_OPTIONS}
+    return {'network': options, 'input': FINDER_INPUT, 'trained': dict(model.trained)}
   return {
     'region': model.region,
     'class_names': model.class_names,
@@ -171,8 +221,31 @@ def _describe(model: Model) -> dict[str, Any]:
   }
 
 
-def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model:
+def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
+  path = folder.parent / DESCRIPTION
+  try:
+    options = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in entry['network'].items()
+    }
+    known = set(options) == set(FINDER_OPTIONS) and entry['input'] == _as_json(FINDER_INPUT)
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} does not say all of {folder.name!r} ({error!r}).') from error
+  if not known:
+    raise ValueError(
+      f'{path} describes {folder.name!r} as this program cannot run it: {json.dumps(entry):.300}'
+    )
+  network = FinderNetwork(**options)
+  variables = _load_variables(folder, entry)
+  frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
+  _check_shapes(network, variables, frames, folder)
+  return FinderModel(network, variables, options, entry.get('trained', {}))
+
+
+def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model | FinderModel:
   """Reads one network and checks that everything fits together."""
+  if folder.name == FINDER:
+    return _load_finder(folder, entry)
   path = folder.parent / DESCRIPTION
   try:
     size, region = entry['image_size'], entry['region']
@@ -193,16 +266,22 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
     )
   config = types.SimpleNamespace(**options, dtype=dtype)
   network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
-  variables = load_tree(folder)
-  _check_shapes(network, variables, size, folder)
+  variables = _load_variables(folder, entry)
+  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
+  _check_shapes(network, variables, video, folder)
   trained = entry.get('trained', {})
   return Model(network, variables, region, class_names, size, length, margin, options, trained)
 
 
-def _check_shapes(network: Any, variables: Any, size: int, folder: pathlib.Path) -> None:
+def _load_variables(folder: pathlib.Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+  return tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
+
+
+def _check_shapes(
+  network: Any, variables: Any, frames: jax.ShapeDtypeStruct, folder: pathlib.Path
+) -> None:
   """Raises ValueError where the variables are not those of the network."""
-  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
-  expected = jax.eval_shape(network.init, jax.random.key(0), video)
+  expected = jax.eval_shape(network.init, jax.random.key(0), frames)
   shapes, found = (
     {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
     for tree in (expected, variables)

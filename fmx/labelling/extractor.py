@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fmx import pretrained
 from fmx import weights as weights_folder
 from fmx.finding.cuts import CutDetector
 from fmx.finding.follower import Follower
@@ -46,14 +47,14 @@ class ExtractionState:
 class FaceMaskExtractor:
   """Labels the faces of a video.
 
-  extractor = FaceMaskExtractor('runs/faces')
+  extractor = FaceMaskExtractor()
   for masks in extractor(frames):
     show(masks.labels)
   """
 
   def __init__(
     self,
-    weights: str | os.PathLike | Mapping[str, Any],
+    weights: str | os.PathLike | Mapping[str, Any] | None = None,
     *,
     max_faces: int = 1,
     box: Sequence[int] | None = None,
@@ -64,7 +65,8 @@ class FaceMaskExtractor:
     """Loads the networks.
 
     Args:
-      weights: A folder that training made, or the networks of one by name.
+      weights: A folder that training made, or the networks of one by name; None takes those that
+        ship with fmx.
       max_faces: How many faces of a frame are labelled, the largest ones.
       box: x0, y0, x1, y1 of the face in the first frame, in pixels; None finds faces.
       state: 'stream' hands the networks' state from window to window of a shot; 'reset' starts each
@@ -75,7 +77,7 @@ class FaceMaskExtractor:
     Raises:
       ValueError: an option is none of those that exist, or the weights lack the primary network or
         the finder.
-      OSError: the weights cannot be read.
+      OSError: the weights cannot be read, or none ship with this copy of fmx.
     """
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
@@ -83,6 +85,8 @@ class FaceMaskExtractor:
       raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
     if box is not None and (len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]):
       raise ValueError(f'box is {tuple(box)}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.')
+    if weights is None:
+      weights = pretrained.folder()
     models = dict(weights) if isinstance(weights, Mapping) else weights_folder.load(weights)
     if 'primary' not in models:
       raise ValueError(
