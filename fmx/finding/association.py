@@ -16,7 +16,7 @@ from tfds_300vw.pose import Pose
 SAME_LOOKS = 0.82
 BRIEF = 10  # Frames: so long a face needs only be where it was, whatever it looks like.
 
-_OTHER_LOOKS = 0.4  # Likeness below which place alone does not make two faces one.
+_OTHER_LOOKS = 0.3  # Likeness below which place alone does not make two faces one.
 _NEAR = 0.6  # Of the size: how far a face may be from where it is expected, ...
 _NEAR_GROWTH = 0.08  # ... and more for each frame since it was seen, ...
 _FARTHEST = 2.0  # ... up to this.
