@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fmx.finding import appearance, motion
-from fmx.finding.association import BRIEF, Known, Stranger, associate
+from fmx.finding.association import BRIEF, Known, Stranger, associate, is_crowded
 from fmx.finding.looking import Found
 from tfds_300vw.pose import Pose, move
 
@@ -19,7 +19,6 @@ NEW = 0.5  # Confidence with which a face begins; what is followed may be less s
 
 _MAX_TRACKS = 64
 _STRANGER_MEMORY = 15  # Frames, for a face that was never shown.
-_CROWD = 1.6  # Distance over the mean size, below which another face may hide a part of one.
 _CLOSE = 0.25  # Shared area from which one face may hide another.
 _HOLD = 1.5  # By how much a face must be larger than one that is shown to take its place.
 _OVERLOOKED = 2  # Frames from a sighting to one in which a face is overlooked.
@@ -274,7 +273,7 @@ class Follower:
       Stranger(
         face.pose,
         appearance.describe(small, scale, face.pose),
-        any(_is_crowded(face.pose, other.pose) for other in found if other is not face),
+        any(is_crowded(face.pose, other.pose) for other in found if other is not face),
       )
       for face in found
     ]
@@ -302,12 +301,6 @@ class Follower:
         keys.append(next_key)
         next_key += 1
     return dataclasses.replace(self, tracks=tuple(tracks), next_key=next_key), keys
-
-
-def _is_crowded(pose: Pose, other: Pose) -> bool:
-  """Whether another face is so near that hair or shoulders may hide a part of this one."""
-  distance = np.hypot(pose.x - other.x, pose.y - other.y)
-  return bool(distance < _CROWD * (pose.size + other.size) / 2)
 
 
 def _seen_again(track: Track, face: Found, stranger: Stranger, time: int) -> Track:

@@ -226,8 +226,9 @@ def test_frames_of_noise_have_no_mask_and_harm_nothing():
 
 def test_a_cut_begins_anew_with_other_ids():
   video = wandering(13)
+  stripes = np.where(np.arange(WIDTH)[None, :, None] % 80 < 40, (20, 20, 80), (75, 65, 20))
   for _ in range(12):
-    video.add({'Bob': (180, 60, 80)}, wood())
+    video.add({'Bob': (180, 60, 80)}, stripes)
   found = extract(video)
   assert [masks.index for masks in found if masks.is_cut] == [13]
   ids = ids_by_name(video, found)
