@@ -19,7 +19,9 @@ MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask ma
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
 # Without the finder a mask must be more like a face.
 SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
+SURE_BORDER = 0.02
 SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
+_EDGE = 2  # Pixels from the mask to where the frame ends, within which that cuts it off.
 _STRAY = 0.1  # Of the largest piece: what is smaller is not the face's.
 
 SKIN, EYES, *MOUTH = range(1, len(CLASS_NAMES))
@@ -86,7 +88,8 @@ def examine(
   middle = ((low + high) / 2 - (side - 1) / 2) / unit
   offset = np.append(middle, np.log((high - low + 1).mean() / unit))
   # Where the frame ends, so does the mask: then its box says nothing.
-  is_cut = not inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+  around = [slice(max(each[0] - _EDGE, 0), each[-1] + 1 + _EDGE) for each in (rows, columns)]
+  is_cut = not inside[tuple(around)].all()
   shift, growth = float(np.hypot(*middle)), abs(float(offset[2]))
   share = pixels / (high - low + 1).mean() ** 2
   border = _border(inside)
@@ -108,6 +111,7 @@ def examine(
     is_face
     and shift <= SURE_SHIFT
     and growth <= SURE_GROWTH
+    and touched <= SURE_BORDER
     and confidence >= SURE_CONFIDENCE
     and has_order
   )
