@@ -39,7 +39,7 @@ def mouth() -> ConfigDict:
   config = region('mouth', margin=1.75, image_size=128)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 16
+  config.fcn.epochs = 14
   return config
 
 
@@ -48,7 +48,7 @@ def eye() -> ConfigDict:
   config = region('eye', margin=2.4, image_size=96)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 8
+  config.fcn.epochs = 7
   return config
 
 
