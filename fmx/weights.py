@@ -4,8 +4,8 @@
   primary/ …     the variables of each
 
 The networks go by name: 'finder' finds faces, 'primary' labels them, 'eyes' and 'mouth' label boxes
-around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the
-evaluation.
+around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of
+the evaluation.
 """
 
 import dataclasses
@@ -200,9 +200,7 @@ def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
   return FinderModel(network, variables, options, entry.get('trained', {}))
 
 
-def _load_model(
-  folder: pathlib.Path, entry: Mapping[str, Any], dtype: str
-) -> Model | FinderModel:
+def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model | FinderModel:
   """Reads one network and checks that everything fits together."""
   if folder.name == FINDER:
     return _load_finder(folder, entry)

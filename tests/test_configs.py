@@ -20,6 +20,8 @@ CHANGED = {
   'fcn': {'stages'},
   'evaluate': {'job'},
   'benchmark': {'job'},
+  'finder': {'job', 'data'},
+  'evaluate_finder': {'job', 'data'},
   'extract': {'job'},
   'eyes': {'data', 'convlstm'},
   'mouth': {'data', 'convlstm'},
