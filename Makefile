@@ -1,16 +1,20 @@
 # Everything here installs what it needs by itself, with any Python from 3.11 on:
-#   make demo    draws faces, builds a dataset of them, trains, evaluates and shows the masks
-#   make test    runs the tests
-#   make lint    checks style
+#   make demo         extracts the masks of a small clip with the networks that ship
+#   make demo-train   draws faces, builds a dataset of them, trains, evaluates and shows the masks
+#   make test         runs the tests
+#   make lint         checks style
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo demo-train test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
-	$(BIN)/python run.py --config=configs/demo.py --workdir=demo
+	$(BIN)/python -m fmx --demo --out demo
+
+demo-train: $(VENV)/installed
+	$(BIN)/python run.py --config=configs/demo.py --workdir=demo-train
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
@@ -24,7 +28,7 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo demo-train build dist .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

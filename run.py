@@ -1,24 +1,47 @@
 """The front door.
 
 python run.py --config=configs/primary.py --workdir=runs/primary [--config.fcn.epochs=40 …]
+
+Without arguments it shows what there is to do.
 """
 
-import errno
 import logging
 import pathlib
 import sys
 
 from absl import app, flags
-from absl import logging as absl_logging
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file('config', help_string='A file in configs/.')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Where checkpoints, pictures and results go.')
+_WORKDIR = flags.DEFINE_string(
+  'workdir',
+  None,
+  'Where checkpoints, pictures and results go; masks go to VIDEO_masks unless another is given.',
+)
 _TRACEBACK = flags.DEFINE_bool('traceback', False, 'Shows where an error comes from.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, of several.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
-INTERRUPTED = 130  # The exit status after Ctrl-C, as shells count.
+EXAMPLES = """\
+fmx: face masks in video. What to do, and the command for it:
+
+masks of a video             python run.py --config=configs/extract.py --config.video=clip.mp4
+train and see on drawn faces python run.py --config=configs/demo.py --workdir=demo
+draw videos of faces         python -m fmx.drawing faces
+a dataset out of them        python -m tfds_300vw --config=primary --manual_dir=faces --data_dir=data
+train without a GPU          python run.py --config=configs/small.py --workdir=runs/small --config.data.data_dir=data
+  faces, eyes and mouth      python run.py --config=configs/faces.py --workdir=runs/faces --config.data_dir=data
+train as the paper           python run.py --config=configs/primary.py --workdir=runs/primary --config.data.data_dir=data
+  faces, eyes and mouth      python run.py --config=configs/all.py --workdir=runs/faces --config.data_dir=data
+  its baseline alone         python run.py --config=configs/fcn.py --workdir=runs/fcn --config.data.data_dir=data
+  eyes alone                 python run.py --config=configs/eyes.py --workdir=runs/eyes --config.data.data_dir=data
+  mouth alone                python run.py --config=configs/mouth.py --workdir=runs/mouth --config.data.data_dir=data
+evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
+time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
+
+Interrupted, the same command goes on where it was. The head of each file in configs/ says which
+datasets it needs; configs/primary.py explains every option, and any is set on the command line, for
+instance --config.fcn.epochs=40. --help lists the flags, docs/ has more."""  # noqa: E501
 
 
 def main(arguments: list[str]) -> int | str:
@@ -26,15 +49,15 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import benchmark, demo, devices, finder_jobs, jobs
+  from fmx import benchmark, demo, devices, finder_jobs, jobs, terminal
   from fmx.extraction import job as extraction
-  from fmx.stopping import Stopped
+  from fmx.workdir import folder_of
 
-  config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value).expanduser()
-  absl_logging.set_verbosity(absl_logging.ERROR)  # Libraries: only what is wrong.
-  try:
+  config = _CONFIG.value
+  workdir = pathlib.Path(_WORKDIR.value or folder_of(config.video)).expanduser()
+  with terminal.Ending(workdir, traceback=_TRACEBACK.value) as ending:
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
-    talk(logging.INFO if devices.is_first_process() else logging.WARNING)
+    terminal.talk(logging.INFO if devices.is_first_process() else logging.WARNING)
     match config.job:
       case 'train':
         jobs.train(config, workdir)
@@ -57,35 +80,21 @@ def main(arguments: list[str]) -> int | str:
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
           'evaluate_finder, extract, benchmark or demo.'
         )
-  except Stopped as stopped:
-    print(stopped, file=sys.stderr)
-    return stopped.status
-  except KeyboardInterrupt:
-    return INTERRUPTED
-  except (ValueError, OSError) as error:
-    if _TRACEBACK.value:
-      raise
-    if getattr(error, 'errno', None) == errno.ENOSPC:  # Says neither where nor what to do.
-      return f'error: the disk of {workdir} is full: make room, then run the same command again.'
-    return f'error: {error}'
-  return 0
-
-
-def talk(level: int) -> None:
-  """Lets fmx say what is of that level."""
-  logger, handler = logging.getLogger('fmx'), logging.StreamHandler()
-  handler.setFormatter(logging.Formatter('%(message)s'))
-  logger.addHandler(handler)
-  logger.setLevel(level)
-  logger.propagate = False
+  return ending.status
 
 
 def parse(arguments: list[str]) -> list[str]:
-  """Parses the flags; a mistake in one is a sentence."""
+  """Parses the flags; a mistake in one is a sentence, and no flag at all asks for the examples."""
+  if len(arguments) == 1:
+    print(EXAMPLES)
+    sys.exit()
   try:
     rest = flags.FLAGS(arguments)
-    if _CONFIG.value is None or not _WORKDIR.value:
-      sys.exit('error: give both --config=configs/FILE.py and --workdir=FOLDER.')
+    if _CONFIG.value is None or not (_WORKDIR.value or _CONFIG.value.job == 'extract'):
+      sys.exit(
+        'error: give both --config=configs/FILE.py and --workdir=FOLDER; without any flag run.py '
+        'shows examples.'
+      )
     _ = _CONFIG.value.job  # A file that could not be loaded says so only now.
   except (AttributeError, KeyError) as error:
     (cause,) = error.args  # What names the option, and the nearest one if there is one.

@@ -1,6 +1,6 @@
 """From nothing to masks in minutes: draws faces, builds the dataset, trains, evaluates, draws.
 
-  python run.py --config=configs/demo.py --workdir=demo
+  python run.py --config=configs/demo.py --workdir=demo-train
 
 A narrow network at a small size, to show what memory is worth. About four frames in ten are
 spoilt, most of them alone, and the crop stays where it is for a clip, off-centre by chance: a
@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
   config.data.image_size = 64
   config.data.workers = 0
   config.data.augmentation.flip = 0.5
-  config.model.width = 8
+  config.model.width = config.model.stem = 8
   config.model.blocks = (1, 1, 1, 1)
   config.model.head = 'fine'
   config.model.head_features = 24

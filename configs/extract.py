@@ -1,7 +1,9 @@
 """Extracts the masks of the face in a video, or in a folder of frames.
 
-  python run.py --config=configs/extract.py --workdir=out \\
-    --config.video=clip.mp4 --config.weights=runs/faces
+  python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
+
+The networks are those that ship with fmx, or others with --config.weights=FOLDER. Without --workdir
+the masks of `clip.mp4` go to `clip_masks` in the current folder.
 
 The workdir gets `overlay.mp4` (the video under the class colours, with its sound), `masks/` (a PNG
 of class ids for each frame), `summary.json` (boxes, areas and confidence of every frame, totals,

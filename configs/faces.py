@@ -18,7 +18,7 @@ from configs import small
 
 def get_config() -> ConfigDict:
   config = all_models.together(primary=model('primary'), eyes=model('eyes'), mouth=model('mouth'))
-  config.models.primary.model.width = 24
+  config.models.primary.model.update(width=24, stem=24)
   config.models.mouth.data.image_size = 96  # As fine as 150 pixels over a face.
   return config
 

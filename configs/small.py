@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
   config.data.augmentation.update(
     flip=0.5, scale=0.15, shift=0.05, rotation=15.0, brightness=0.2, contrast=0.2, color=0.1
   )
-  config.model.width = 16
+  config.model.width = config.model.stem = 16
   config.model.head = 'fine'
   config.fcn.epochs = 20
   config.convlstm.epochs = 6

@@ -2,7 +2,7 @@
 
 from fmx import FaceMaskExtractor
 
-for masks in FaceMaskExtractor('runs/faces')(frames):
+for masks in FaceMaskExtractor()(frames):
   print(masks.index, masks.faces, masks.labels.shape)
 """
 

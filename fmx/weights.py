@@ -1,11 +1,11 @@
 """A folder of trained networks that can be handed on: it loads without any other file.
 
-  weights.json   what each network is, what goes in and what comes out
-  primary/ …     the variables of each
+  weights.json    what each network is, what goes in and what comes out, the checksum of its file
+  primary.npz …   the variables of each
 
-The networks go by name: 'finder' finds faces, 'primary' labels them, 'eyes' and 'mouth' label boxes
-around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of
-the evaluation.
+The networks go by name: 'finder' finds faces, 'primary' labels them, 'mouth', 'eye' and 'eyes' look
+at these from nearby, and 'fcn' is what the primary network was before it had a ConvLSTM: the
+baseline of the evaluation.
 """
 
 import dataclasses
@@ -21,17 +21,33 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from fmx import tree_file
 from fmx.models import segmenter
 from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
-from fmx.tree_io import load_tree, save_tree
 from tfds_300vw import face_mask
 
-FORMAT, VERSION = 'fmx weights', 1
+FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
-REGIONS = {'fcn': 'primary', 'primary': 'primary', 'eyes': 'eyes', 'mouth': 'mouth'}
-NETWORK_OPTIONS = ('width', 'blocks', 'head', 'head_features', 'kernel_size', 'peepholes')
+REGIONS = {
+  'fcn': 'primary',
+  'primary': 'primary',
+  'eyes': 'eyes',
+  'eye': 'eye',
+  'mouth': 'mouth',
+}
+NETWORK_OPTIONS = (
+  'width',
+  'blocks',
+  'stem',
+  'pool_margin',
+  'dilate',
+  'head',
+  'head_features',
+  'kernel_size',
+  'peepholes',
+)
 FINDER = 'finder'
 FINDER_OPTIONS = ('widths', 'blocks', 'features')
 FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}
@@ -49,6 +65,8 @@ class Model:
     class_names: Of the K classes, background first.
     image_size: S, in pixels.
     clip_length: T, the frames of a window.
+    margin: Side of the upright crop that it takes over the size of its region
+      (`tfds_300vw.pose`); None for one that takes boxes of the paper's kind.
     options: What `segmenter.build` makes the network of: the NETWORK_OPTIONS.
     trained: Where the weights are from, for people: any JSON.
   """
@@ -59,6 +77,7 @@ class Model:
   class_names: tuple[str, ...]
   image_size: int
   clip_length: int
+  margin: float | None = None
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -80,15 +99,19 @@ class FinderModel:
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def save(folder: str | os.PathLike, models: Mapping[str, Model | FinderModel]) -> None:
+def save(
+  folder: str | os.PathLike, models: Mapping[str, Model | FinderModel], *, half: bool = False
+) -> None:
   """Writes weights, in place of those that the folder may hold.
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
-    models: By name: 'primary', and any of 'finder', 'fcn', 'eyes' and 'mouth'.
+    models: By name: 'primary', and any of 'finder', 'fcn', 'eyes', 'eye' and 'mouth'.
+    half: Whether kernels are kept as float16.
 
   Raises:
-    ValueError: there is no such network, or one's region is not its name's.
+    ValueError: there is no such network, one's region is not its name's, or float16 cannot hold a
+      kernel.
     FileExistsError: the folder holds something else.
     OSError: it cannot be written.
   """
@@ -97,23 +120,19 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model | FinderModel]) -
     if isinstance(model, FinderModel) and name == FINDER:
       continue
     if isinstance(model, FinderModel) or REGIONS.get(name) != model.region:
-      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is not one.')
+      region = FINDER if isinstance(model, FinderModel) else model.region
+      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {region!r}.')
   if folder.exists() and not (folder / DESCRIPTION).is_file():
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir(parents=True)
   try:
+    entries = {}
     for name, model in models.items():
-      save_tree(partial / name, dict(model.variables))
-    text = json.dumps(
-      {
-        'format': FORMAT,
-        'version': VERSION,
-        'models': {name: _describe(model) for name, model in models.items()},
-      },
-      indent=2,
-    )
+      checksum = tree_file.save(partial / f'{name}{tree_file.SUFFIX}', model.variables, half=half)
+      entries[name] = _describe(model) | {'sha256': checksum}
+    text = json.dumps({'format': FORMAT, 'version': VERSION, 'models': entries}, indent=2)
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
       shutil.rmtree(folder)
@@ -138,14 +157,36 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
     ValueError: they are of another version or cannot be understood.
     OSError: they are damaged.
   """
+  folder = find(folder)
+  entries = read_description(folder)
+  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+
+
+def find(folder: str | os.PathLike) -> pathlib.Path:
+  """The folder of weights itself.
+
+  Args:
+    folder: Of weights, or of a training that put them into its folder 'weights'.
+
+  Raises:
+    FileNotFoundError: there are no weights.
+  """
   folder = pathlib.Path(folder).expanduser()
-  if not (folder / DESCRIPTION).is_file():
-    if not (folder / FOLDER / DESCRIPTION).is_file():
-      raise FileNotFoundError(
-        f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
-        'finished training with configs/all.py.'
-      )
-    folder = folder / FOLDER
+  for place in (folder, folder / FOLDER):
+    if (place / DESCRIPTION).is_file():
+      return place
+  raise FileNotFoundError(
+    f'{folder} holds no weights (no {DESCRIPTION}): give the folder of weights, or of a '
+    'finished training with configs/all.py.'
+  )
+
+
+def read_description(folder: pathlib.Path) -> dict[str, Any]:
+  """What the folder of weights says of each network, by name, as JSON.
+
+  Raises:
+    ValueError: it is of another version or cannot be understood.
+  """
   path = folder / DESCRIPTION
   try:
     description = json.loads(path.read_bytes())
@@ -160,7 +201,7 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
   entries = description.get('models')
   if not isinstance(entries, dict) or not entries:
     raise ValueError(f'{path} describes no network: take another copy of the weights.')
-  return {name: _load_model(folder / name, entry, dtype) for name, entry in entries.items()}
+  return entries
 
 
 def _describe(model: Model | FinderModel) -> dict[str, Any]:
@@ -172,6 +213,7 @@ def _describe(model: Model | FinderModel) -> dict[str, Any]:
     'class_names': model.class_names,
     'image_size': model.image_size,
     'clip_length': model.clip_length,
+    'margin': model.margin,
     'temporal': model.network.temporal,
     'network': {option: model.options[option] for option in NETWORK_OPTIONS},
     'input': INPUT,
@@ -194,7 +236,7 @@ def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
       f'{path} describes {folder.name!r} as this program cannot run it: {json.dumps(entry):.300}'
     )
   network = FinderNetwork(**options)
-  variables = load_tree(folder)
+  variables = _load_variables(folder, entry)
   frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
   _check_shapes(network, variables, frames, folder)
   return FinderModel(network, variables, options, entry.get('trained', {}))
@@ -208,7 +250,7 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
   try:
     size, region = entry['image_size'], entry['region']
     class_names, options = tuple(entry['class_names']), dict(entry['network'])
-    length, temporal = entry['clip_length'], entry['temporal']
+    length, temporal, margin = entry['clip_length'], entry['temporal'], entry['margin']
     options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     known = set(options) == set(NETWORK_OPTIONS) and entry['input'] == _as_json(INPUT)
   except (KeyError, TypeError, AttributeError) as error:
@@ -224,11 +266,15 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
     )
   config = types.SimpleNamespace(**options, dtype=dtype)
   network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
-  variables = load_tree(folder)
+  variables = _load_variables(folder, entry)
   video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
   _check_shapes(network, variables, video, folder)
   trained = entry.get('trained', {})
-  return Model(network, variables, region, class_names, size, length, options, trained)
+  return Model(network, variables, region, class_names, size, length, margin, options, trained)
+
+
+def _load_variables(folder: pathlib.Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+  return tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
 
 
 def _check_shapes(

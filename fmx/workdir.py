@@ -31,6 +31,17 @@ SUMMARY = 'summary.json'  # Written last.
 OUTPUTS = (SUMMARY, OVERLAY, 'masks', 'masks.mkv', 'faces', 'faces.mkv')
 
 
+def folder_of(video: str) -> pathlib.Path:
+  """Where the masks of a video go if nobody says: clip.mp4's to clip_masks in the current folder.
+
+  Args:
+    video: The path of a file or a folder, which need not be there.
+  """
+  path = pathlib.Path(video).expanduser().absolute()
+  name = path.resolve().name if path.is_dir() else path.stem
+  return pathlib.Path(f'{name or "video"}_masks')
+
+
 @contextlib.contextmanager
 def held(workdir: pathlib.Path) -> Iterator[None]:
   """Keeps other runs out of a workdir, until the context or the process ends.

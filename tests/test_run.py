@@ -283,6 +283,15 @@ def test_a_mistake_in_the_flags_is_one_sentence(commands, arguments, expected):
   assert expected in output
 
 
+def test_masks_need_no_workdir(commands, tmp_path):
+  # They would go to nothere_masks, if there were such a video.
+  weights = f'--config.weights={tmp_path}'
+  flags = ['--config=configs/extract.py', '--config.video=nothere.mp4', weights]
+  status, output = commands.run(*flags)
+  assert (status, output.count('\n')) == (1, 1), output
+  assert 'nothere.mp4: there is no such file' in output
+
+
 def test_a_batch_must_divide_over_the_devices_before_anything_begins(commands, tmp_path):
   for option in ('fcn', 'convlstm', 'evaluation'):
     flags = tiny_runs.flags(fcn__batch_size=3, convlstm__batch_size=3, evaluation__batch_size=3)
@@ -314,7 +323,9 @@ def test_one_command_trains_all_networks_into_one_folder_of_weights(commands, tm
   assert status == 0, output
   names = ('eyes', 'fcn', 'mouth', 'primary')
   weights = tmp_path / 'weights'
-  assert sorted(path.name for path in weights.iterdir()) == sorted([*names, 'weights.json'])
+  assert sorted(path.name for path in weights.iterdir()) == sorted(
+    [*(f'{name}.npz' for name in names), 'weights.json']
+  )
   description = json.loads((weights / 'weights.json').read_text())
   assert {name: of['region'] for name, of in description['models'].items()} == {
     'eyes': 'eyes', 'fcn': 'primary', 'mouth': 'mouth', 'primary': 'primary'
@@ -322,10 +333,8 @@ def test_one_command_trains_all_networks_into_one_folder_of_weights(commands, tm
   for name, region, stage in (('fcn', 'primary', 'fcn'), ('eyes', 'eyes', 'convlstm')):
     best = Checkpoints(tmp_path / region / stage / 'checkpoints', best='miou', read_only=True)
     saved = tree_io.load_tree(tmp_path / region / stage / 'checkpoints' / str(best.best_step))
-    kept = tree_io.load_tree(weights / name)
-    np.testing.assert_array_equal(
-      kept['params']['conv']['kernel'], saved['params']['conv']['kernel']
-    )
+    with np.load(weights / f'{name}.npz') as kept:
+      np.testing.assert_array_equal(kept['params/conv/kernel'], saved['params']['conv']['kernel'])
 
   moved = shutil.copytree(weights, tmp_path / 'elsewhere')
   evaluate = [

@@ -7,14 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
-from fmx import weights
+from fmx import tree_file, weights
 from fmx.models import segmenter
 from tfds_300vw import face_mask
 
 OPTIONS = {
   'width': 4,
   'blocks': (1, 1, 1, 1),
+  'stem': 4,
+  'pool_margin': (1, 1),
+  'dilate': True,
   'head': 'fine',
   'head_features': 8,
   'kernel_size': (1, 1),
@@ -22,7 +26,7 @@ OPTIONS = {
 }
 
 
-def make_model(region, *, temporal=True, **options):
+def make_model(region, *, temporal=True, margin=None, **options):
   options = OPTIONS | options
   names = face_mask.class_names(region)
   config = types.SimpleNamespace(**options, dtype='float32')
@@ -30,7 +34,8 @@ def make_model(region, *, temporal=True, **options):
   shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3)))
   rng = np.random.default_rng(len(region) + temporal)
   variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
-  return weights.Model(network, variables, region, names, 32, 5, options, {'dataset': 'a/b'})
+  trained = {'dataset': 'a/b'}
+  return weights.Model(network, variables, region, names, 32, 5, margin, options, trained)
 
 
 @pytest.fixture(scope='module')
@@ -39,6 +44,9 @@ def models():
     'primary': make_model('primary'),
     'fcn': make_model('primary', temporal=False),
     'eyes': make_model('eyes', head='coarse'),
+    'eye': make_model(
+      'eye', temporal=False, margin=2.4, blocks=(1, 1, 1), pool_margin=(0, 1), dilate=False
+    ),
   }
 
 
@@ -64,6 +72,8 @@ def test_what_was_saved_is_loaded_wherever_the_folder_went(models, folder, tmp_p
     assert loaded[name].class_names == face_mask.class_names(model.region)
     assert (loaded[name].image_size, loaded[name].clip_length) == (32, 5)
     assert loaded[name].trained == {'dataset': 'a/b'}
+    assert loaded[name].margin == model.margin
+    assert loaded[name].options == model.options
 
 
 def test_the_folder_of_a_training_holds_them_too(models, tmp_path):
@@ -85,10 +95,10 @@ def test_a_folder_of_something_else_is_left_alone(models, tmp_path):
 
 
 def test_what_fails_half_way_leaves_the_old_weights(folder, models, monkeypatch):
-  def fail(path, tree):
+  def fail(path, tree, *, half):
     raise OSError('the disk is full')
 
-  monkeypatch.setattr(weights, 'save_tree', fail)
+  monkeypatch.setattr(weights.tree_file, 'save', fail)
   with pytest.raises(OSError, match='the disk is full'):
     weights.save(folder, models)
   assert weights.load(folder).keys() == models.keys()
@@ -108,16 +118,20 @@ def test_no_weights_get_one_sentence(tmp_path):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (lambda d: d.update(version=2), r"version 2; this program reads 'fmx weights' version 1"),
-    (lambda d: d.update(format='other'), "is 'other' version 1"),
+    (lambda d: d.update(version=2), r"version 2; this program reads 'fmx weights' version 3"),
+    (lambda d: d.update(format='other'), "is 'other' version 3"),
     (lambda d: d.pop('format'), 'does not describe weights'),
     (lambda d: d.update(models={}), 'describes no network'),
     (lambda d: d['models']['eyes'].pop('image_size'), "does not say all of 'eyes'"),
+    (lambda d: d['models']['eye'].pop('margin'), "does not say all of 'eye'"),
+    (lambda d: d['models']['eye']['network'].pop('pool_margin'), "'eye' as this program cannot"),
+    (lambda d: d['models']['eye']['network'].update(blocks=[1, 1]), r'model.blocks is \(1, 1\)'),
+    (lambda d: d['models']['eye'].update(image_size=40), 'must be a multiple of 16'),
     (lambda d: d['models']['eyes'].update(region='mouth'), "describes 'eyes' as this program can"),
     (lambda d: d['models']['eyes']['input'].update(channels='RGB'), 'as this program cannot run'),
     (lambda d: d['models']['eyes']['network'].update(depth=3), 'as this program cannot run it'),
     (lambda d: d['models']['eyes'].update(class_names=['a', 'b']), "'eyes' has the classes a, b"),
-    (lambda d: d['models']['eyes']['network'].update(width=8), r'bn1/mean is \(4,\), where the'),
+    (lambda d: d['models']['eyes']['network'].update(width=8), r'bn0/mean is \(16,\), where the'),
     (lambda d: d['models']['eyes']['network'].update(head='x'), "model.head is 'x'"),
   ],
 )
@@ -134,8 +148,47 @@ def test_a_file_that_is_no_json_is_named(folder):
 
 
 def test_damaged_variables_are_noticed(folder):
-  for path in (folder / 'eyes').rglob('*'):
-    if path.is_file() and path.stat().st_size > 4000:
-      path.write_bytes(bytes(100))
-  with pytest.raises(OSError, match='eyes is damaged'):
+  path = folder / 'eyes.npz'
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(
+    OSError, match=r'eyes\.npz is damaged \(its SHA-256 begins with [0-9a-f]{12},'
+  ):
     weights.load(folder)
+
+
+def test_a_missing_file_is_named(folder):
+  (folder / 'eyes.npz').unlink()
+  with pytest.raises(FileNotFoundError, match=r'eyes\.npz is missing'):
+    weights.load(folder)
+
+
+def test_half_the_precision_takes_half_the_room(models, folder, tmp_path):
+  weights.save(tmp_path / 'half', models, half=True)
+  for name, model in weights.load(tmp_path / 'half').items():
+    exact = traverse_util.flatten_dict(dict(models[name].variables), sep='/')
+    for path, array in traverse_util.flatten_dict(dict(model.variables), sep='/').items():
+      assert array.dtype == np.float32
+      wanted = exact[path]
+      if wanted.ndim > 1:
+        wanted = wanted.astype(np.float16).astype(np.float32)
+      np.testing.assert_array_equal(array, wanted, err_msg=path)
+  small, large = ((path / 'primary.npz').stat().st_size for path in (tmp_path / 'half', folder))
+  assert small < 0.7 * large
+
+
+def test_what_float16_cannot_hold_is_refused_but_in_vectors(tmp_path):
+  large = np.array([1e6, -2.0], np.float32)
+  checksum = tree_file.save(tmp_path / 'a.npz', {'a': {'var': large}}, half=True)
+  np.testing.assert_array_equal(tree_file.load(tmp_path / 'a.npz', checksum)['a']['var'], large)
+  for value in (1e6, np.nan):
+    with pytest.raises(ValueError, match='a/kernel has a value of .*, which float16 cannot hold'):
+      tree_file.save(tmp_path / 'b.npz', {'a': {'kernel': np.full((1, 1), value)}}, half=True)
+
+
+def test_the_same_variables_give_the_same_file(models, tmp_path):
+  checksums = {
+    tree_file.save(tmp_path / name, models['eyes'].variables) for name in ('one.npz', 'two.npz')
+  }
+  assert len(checksums) == 1

@@ -51,6 +51,18 @@ class Pose:
     middle = (side - 1) / 2
     return np.concatenate([linear, (middle - linear @ (self.x, self.y))[:, None]], axis=1)
 
+  def moved(self, offset: np.ndarray, size: float) -> Pose:
+    """The pose of a part of the face.
+
+    Args:
+      offset: From the face's middle to the part's, to the face's right in the image and down, [2].
+      size: Of the part, pixels.
+    """
+    cos, sin = np.cos(self.roll), np.sin(self.roll)
+    right, down = (float(way) for way in offset)
+    x, y = self.x + cos * right - sin * down, self.y + sin * right + cos * down
+    return Pose(float(x), float(y), size, self.roll)
+
   def corners(self, *, margin: float) -> np.ndarray:
     """The corners of what such a crop shows, from its upper left clockwise: [4, 2], x then y."""
     cos, sin = np.cos(self.roll), np.sin(self.roll)
@@ -98,3 +110,35 @@ def face_pose(landmarks: np.ndarray) -> Pose:
 def move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
   """Points [..., 2] by an affine matrix [2, 3]."""
   return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+# What a zoomed-in model looks at: landmarks whose bounding box it is, and the least share of the
+# face's size that it counts as, since a mouth or an eye seen from the side is narrow.
+PARTS = {
+  'primary': ((range(68), 0.0),),
+  'mouth': ((range(48, 60), 0.25),),
+  'eye': ((range(36, 42), 0.14), (range(42, 48), 0.14)),
+}
+
+
+def part_poses(landmarks: np.ndarray, region: str) -> list[Pose]:
+  """The poses of a face, of its mouth or of each of its eyes, all with the roll of the face.
+
+  Args:
+    landmarks: [68, 2], x then y, 0-based pixels.
+    region: A key of `PARTS`.
+
+  Returns:
+    One pose, or of eyes two, image-left first. The size of a part is its larger upright side.
+  """
+  face = face_pose(landmarks)
+  if region == 'primary':
+    return [face]
+  to_face = Pose(face.x, face.y, 1.0, face.roll).matrix(1, margin=1.0)
+  upright = move(np.asarray(landmarks, np.float64), to_face)
+  poses = []
+  for part, least in PARTS[region]:
+    low, high = upright[list(part)].min(axis=0), upright[list(part)].max(axis=0)
+    size = max(float((high - low).max()), least * face.size)
+    poses.append(face.moved((low + high) / 2, size))
+  return poses

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fmx import weights
+from fmx import pretrained, weights
 from fmx.extraction import joining
 from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
 from fmx.extraction.loop import Extractor, Record, extract_parts
@@ -24,6 +24,7 @@ from fmx.extraction.outputs import (
 )
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
+from fmx.labelling.frame_masks import DOUBTFUL
 from fmx.stopping import stop_requests
 from fmx.workdir import (
   OVERLAY,
@@ -77,7 +78,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def check(config: ConfigDict) -> None:
-  """Raises ValueError where an option is none of those that exist."""
+  """Looks at the options before anything is done.
+
+  Raises:
+    ValueError: one is none of those that exist.
+    FileNotFoundError: no weights are named, and none ship with this copy of fmx.
+  """
   options = config.extraction
   for name, value, known in (
     ('extraction.method', options.method, METHODS),
@@ -90,12 +96,11 @@ def check(config: ConfigDict) -> None:
   if options.box and (len(options.box) != 4 or not is_box(options.box)):
     raise ValueError(
       f'extraction.box is {tuple(options.box)}; give x0, y0, x1, y1 in pixels with x0 < x1 and '
-      'y0 < y1, for instance --config.extraction.box="(120, 40, 320, 260)".'
+      'y0 < y1, for instance --config.extraction.box="(120, 40, 320, 260)", or in the command fmx '
+      '--box 120 40 320 260.'
     )
   if options.method == 'network' and not config.weights:
-    raise ValueError(
-      "weights is '': give the folder of trained weights, for instance --config.weights=runs/faces."
-    )
+    pretrained.folder()
 
 
 def is_box(box: Sequence[float]) -> bool:
@@ -105,11 +110,11 @@ def is_box(box: Sequence[float]) -> bool:
 
 def network(config: ConfigDict) -> Extractor:
   """The networks of the weights."""
-  from fmx.labelling.extractor import FaceMaskExtractor  # It needs jax, and a detector.
+  from fmx.labelling.extractor import FaceMaskExtractor  # It needs jax.
 
   options = config.extraction
   return FaceMaskExtractor(
-    config.weights,
+    config.weights or None,
     max_faces=options.max_faces,
     box=tuple(options.box) or None,
     state=options.state,
@@ -139,16 +144,23 @@ def ingredients(config: ConfigDict, source: Source) -> dict[str, Any]:
   """What decides the masks, as JSON: the video, the weights and the options."""
   of_weights = None
   if config.extraction.method == 'network':
-    path = pathlib.Path(config.weights).expanduser()
-    if (path / weights.FOLDER / weights.DESCRIPTION).is_file():
-      path = path / weights.FOLDER
-    of_weights = identity(path, [file for file in path.rglob('*') if file.is_file()])
+    of_weights = identity_of(config.weights)
   made_of = {
     'video': identity(source.properties.path, source.files),
     'weights': of_weights,
     'extraction': config.extraction.to_dict(),
   }
   return json.loads(json.dumps(made_of))  # JSON has no tuples.
+
+
+def identity_of(folder: str) -> dict[str, Any]:
+  """What tells weights from others, as JSON; '' for those that ship."""
+  if not folder:
+    return {'shipped': pretrained.release()['sha256']}  # The same when fmx is installed again.
+  path = pathlib.Path(folder).expanduser()
+  if (path / weights.FOLDER / weights.DESCRIPTION).is_file():
+    path = path / weights.FOLDER
+  return identity(path, [file for file in path.rglob('*') if file.is_file()])
 
 
 def extract(
@@ -184,7 +196,7 @@ def extract(
       sound = join_overlay(parts, path, times, rate, properties, record)
   head = {
     'video': describe(properties, record, clock.duration, sound),
-    'weights': str(config.weights) if config.extraction.method == 'network' else None,
+    'weights': None if config.extraction.method != 'network' else named(config.weights),
     'options': config.extraction.to_dict(),
     'classes': dict(enumerate(face_mask.CLASS_NAMES)),
     'totals': {**record.totals.result(), 'temporal_quality': record.quality.result()},
@@ -193,6 +205,11 @@ def extract(
   with finishing(workdir, SUMMARY) as path:
     write_summary(path, head, _lines(parts))
   tell(head, record, workdir)
+
+
+def named(folder: str) -> str:
+  """What the summary says of weights."""
+  return folder or pretrained.caption()
 
 
 def join_overlay(
@@ -247,7 +264,7 @@ def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
   if record.totals.frames_with_face == 0:
     _logger.warning(
       'No face was found in any frame: all masks are empty. Where one can be seen, say where it is '
-      'in the first frame: --config.extraction.box="(x0, y0, x1, y1)".'
+      'in the first frame: --config.extraction.box="(x0, y0, x1, y1)", or --box x0 y0 x1 y1 of fmx.'
     )
   shares = ', '.join(
     f'{name} {100 * stage["share"]:.0f} %' for name, stage in pace['stages'].items()
@@ -255,6 +272,11 @@ def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
   print(
     f'{totals["frames"]} frames, {totals["frames_without_face"]} of them without a face, '
     f'{totals["cuts"]} cuts; {pace["frames_per_second"]:.1f} frames/s ({shares}).'
+  )
+  lost, doubtful = sum(totals['frames_lost'].values()), totals['verdicts'][DOUBTFUL]
+  print(
+    f'In {totals["windows_refound"]} of {totals["windows"]} windows a face had to be found again; '
+    f'a face that was followed has no mask in {lost} frames and a doubtful one in {doubtful}.'
   )
   print(f'Look at {workdir / OVERLAY}; the numbers are in {workdir / SUMMARY}.')
 

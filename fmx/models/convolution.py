@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import lax
 
 Dtype = Any
+_FEW_CHANNELS = 4  # Up to which a strided convolution is faster over blocks: those of images.
 
 
 def direct(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
@@ -57,12 +58,39 @@ def phased(x: jax.Array, kernel: jax.Array, *, dilation: int) -> jax.Array:
   return x.reshape(n, rows * dilation, columns * dilation, -1)[:, :h, :w]
 
 
+def blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """A convolution of stride 2 as one of stride 1 over blocks of 2x2 positions; as in `direct`.
+
+  The positions of a block become channels (space to depth). The kernel gets a row and a column of
+  zeros before or behind, so that its taps come out even.
+  """
+  n, h, w, c = x.shape
+  size = kernel.shape[0]
+  before = (size // 2) % 2  # Whether the first tap is the second position of its block.
+  pad = [(before, (size + before) % 2)] * 2
+  kernel = jnp.pad(kernel, [*pad, (0, 0), (0, 0)])
+  taps = kernel.shape[0] // 2
+  kernel = kernel.reshape(taps, 2, taps, 2, c, -1).transpose(0, 2, 1, 3, 4, 5)
+  rows, columns = -(-h // 2), -(-w // 2)
+  x = jnp.pad(x, ((0, 0), (0, 2 * rows - h), (0, 2 * columns - w), (0, 0)))
+  x = x.reshape(n, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
+  first = (size // 2 + before) // 2  # Blocks from the first tap to the output's own.
+  return lax.conv_general_dilated(
+    x.reshape(n, rows, columns, 4 * c),
+    kernel.reshape(taps, taps, 4 * c, -1),
+    window_strides=(1, 1),
+    padding=[(first, taps - 1 - first)] * 2,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+
+
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
   """`direct`, computed in the way that is fastest on the default backend.
 
   On CPU, forward and backward, a matrix product takes 0.2 to 0.6 of the time of the 1x1
-  `lax.conv`, and four phases about four fifths of the time of the dilated 3x3. Other backends get
-  what their libraries tune: `lax.conv`.
+  `lax.conv`, four phases about four fifths of the time of the dilated 3x3, and blocks a tenth of
+  the time of a 7x7 of stride 2 over three channels (a fifth of that of its kernel's gradient).
+  Other backends get what their libraries tune: `lax.conv`.
 
   Args:
     x: Features [N, H, W, C_in].
@@ -78,6 +106,8 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
       return pointwise(x, kernel, stride=stride)
     if dilation > 1 and stride == 1:
       return phased(x, kernel, dilation=dilation)
+    if stride == 2 and dilation == 1 and x.shape[-1] <= _FEW_CHANNELS:
+      return blocked(x, kernel)
   return direct(x, kernel, stride=stride, dilation=dilation)
 
 

@@ -11,8 +11,6 @@ from fmx.models.conv_lstm import Carry, ConvLSTM, initial_carry
 from fmx.models.convolution import Conv, Dtype
 from fmx.models.resnet import Features, ResNet, batch_norm, normalize
 
-TOP_STRIDE = 16  # Pixels per position of stage 5, where the ConvLSTM works.
-
 
 def upsample(x: jax.Array, size: Sequence[int]) -> jax.Array:
   """Resizes [N, h, w, C] to [N, *size, C], bilinear with half-pixel centres; the border repeats."""
@@ -58,21 +56,21 @@ class Head(nn.Module):
 
 
 class CoarseHead(Head):
-  """The paper's: `conv6`, or the ConvLSTM whose hidden states are the logits, at stride 16."""
+  """The paper's: `conv6`, or the ConvLSTM whose hidden states are the logits, at the top stride."""
 
   @nn.compact
   def __call__(
     self, maps: Features, clips: int, carry: Carry | None, train: bool
   ) -> tuple[Carry | None, jax.Array]:
-    """Gives the carry and the logits [B * T, H / 16, W / 16, K]."""
+    """Gives the carry and the logits [B * T, H / 16, W / 16, K], or of the trunk's last stride."""
     del train
     if self.temporal:
-      return self.memory(maps.stage5, self.num_classes, clips, carry)
-    return carry, Conv(self.num_classes, self.kernel_size, name='conv6')(maps.stage5)
+      return self.memory(maps.top, self.num_classes, clips, carry)
+    return carry, Conv(self.num_classes, self.kernel_size, name='conv6')(maps.top)
 
 
 class FineHead(Head):
-  """Ours: the top features go up to stride 4, and are summed on the way with stages 3 and 2.
+  """Ours: the top features go up to stride 4, summed on the way with those of each finer stride.
 
   The ConvLSTM adds to the top features rather than take their place: its hidden states pass a
   convolution that begins at zero, so the ConvLSTM-FCN begins as the FCN that it was made from.
@@ -85,11 +83,13 @@ class FineHead(Head):
     """Gives the carry and the logits [B * T, H / 4, W / 4, K]."""
     conv = functools.partial(Conv, self.features, dtype=self.dtype)
     norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
-    x = conv(kernel_size=self.kernel_size, name='top')(maps.stage5)
+    x = conv(kernel_size=self.kernel_size, name='top')(maps.top)
     if self.temporal:
-      carry, hidden = self.memory(maps.stage5, self.features, clips, carry)
+      carry, hidden = self.memory(maps.top, self.features, clips, carry)
       x += conv(kernel_init=nn.initializers.zeros_init(), name='memory')(hidden)
-    for stride, skip in ((8, maps.stage3), (4, maps.stage2)):
+    for stride, skip in ((16, maps.stage4), (8, maps.stage3), (4, maps.stage2)):
+      if skip.shape[1:3] == maps.top.shape[1:3]:
+        continue  # As fine as the top already.
       x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
       x = conv(kernel_size=(3, 3), name=f'conv{stride}')(x)
       x = nn.relu(norm(name=f'bn{stride}')(x))
@@ -106,8 +106,11 @@ class Segmenter(nn.Module):
     num_classes: K, background included.
     temporal: Whether frames of a clip see the frames before them, through a ConvLSTM.
     head: A key of HEADS.
-    width: Channels of the trunk's stage 1; 64 is ResNet-50's.
-    blocks: Bottlenecks in stages 2 to 5; (3, 4, 6, 3) is ResNet-50's.
+    width: Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
+    blocks: Bottlenecks in stages 2 to 5, or 2 to 4; (3, 4, 6, 3) is ResNet-50's.
+    stem: Channels of the trunk's first convolution; 64 is ResNet-50's.
+    pool_margin: Of the trunk's max-pool, see `resnet.ResNet`.
+    dilate: Whether stage 5 keeps stage 4's stride by dilation, as in the paper.
     head_features: Channels of the fine head.
     kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
     peepholes: Whether the ConvLSTM has Eq. 1's peephole terms, which bind it to one size of frames.
@@ -120,11 +123,19 @@ class Segmenter(nn.Module):
   head: str = 'coarse'
   width: int = 64
   blocks: Sequence[int] = (3, 4, 6, 3)
+  stem: int = 64
+  pool_margin: Sequence[int] = (1, 1)
+  dilate: bool = True
   head_features: int = 64
   kernel_size: Sequence[int] = (1, 1)
   peepholes: bool = True
   dtype: Dtype = jnp.float32
   axis_name: str | None = None
+
+  @property
+  def top_stride(self) -> int:
+    """Pixels per position of the trunk's last stage, where the ConvLSTM works."""
+    return 16 if self.dilate else 4 * 2 ** (len(self.blocks) - 1)
 
   @nn.compact
   def __call__(
@@ -145,7 +156,10 @@ class Segmenter(nn.Module):
     clips, length, *size, _ = video.shape
     frames = normalize(video.reshape(clips * length, *size, -1))
     shared = {'dtype': self.dtype, 'axis_name': self.axis_name}
-    maps = ResNet(self.width, self.blocks, **shared, name='trunk')(frames, train)
+    trunk = ResNet(
+      self.width, self.blocks, self.stem, self.pool_margin, self.dilate, **shared, name='trunk'
+    )
+    maps = trunk(frames, train)
     head = HEADS[self.head](
       self.num_classes,
       self.temporal,
@@ -169,4 +183,4 @@ class Segmenter(nn.Module):
     if not self.temporal:
       return None
     features = self.num_classes if self.head == 'coarse' else self.head_features
-    return initial_carry((clips, *(-(-side // TOP_STRIDE) for side in size), features))
+    return initial_carry((clips, *(-(-side // self.top_stride) for side in size), features))

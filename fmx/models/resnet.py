@@ -21,7 +21,12 @@ class Features(NamedTuple):
   stage2: jax.Array  # Stride 4, C = 4 * width.
   stage3: jax.Array  # Stride 8, C = 8 * width.
   stage4: jax.Array  # Stride 16, C = 16 * width.
-  stage5: jax.Array  # Stride 16 with dilation, 32 without; C = 32 * width.
+  stage5: jax.Array | None = None  # Stride 16 with dilation, 32 without; C = 32 * width.
+
+  @property
+  def top(self) -> jax.Array:
+    """The map of the last stage."""
+    return self.stage4 if self.stage5 is None else self.stage5
 
 
 def normalize(video: jax.Array) -> jax.Array:
@@ -48,20 +53,25 @@ def batch_norm(*, train: bool, dtype: Dtype, axis_name: str | None) -> Callable[
   )
 
 
-def max_pool(x: jax.Array) -> jax.Array:
-  """The 3x3 maximum, stride 2, margin 1: [N, H, W, C] to [N, ceil(H / 2), ceil(W / 2), C].
+def max_pool(x: jax.Array, margin: Sequence[int] = (1, 1)) -> jax.Array:
+  """The 3x3 maximum of stride 2: [N, H, W, C] to [N, ceil(H / 2), ceil(W / 2), C].
 
   On CPU it is taken over rows, then over columns, of shifted slices: the gradient of
   `reduce_window` (select-and-scatter) takes six times as long there. Ties share the gradient
   instead of giving it to the first; behind a ReLU those are zeros, where nothing flows back.
+
+  Args:
+    x: Features; with a margin of (0, 1) H and W must be even.
+    margin: Positions before the first and behind the last row and column.
   """
+  margin = tuple(margin)
   if jax.default_backend() != 'cpu':
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=(margin, margin))
   for axis in (1, 2):
-    size = x.shape[axis]
-    margin = [(0, 0)] * axis + [(1, 1)] + [(0, 0)] * (3 - axis)
-    x = jnp.pad(x, margin, constant_values=-jnp.inf)
-    last = 2 * ((size - 1) // 2)  # Start of the last window in the padded axis.
+    size = x.shape[axis] + sum(margin)
+    around = [(0, 0)] * axis + [margin] + [(0, 0)] * (3 - axis)
+    x = jnp.pad(x, around, constant_values=-jnp.inf)
+    last = 2 * ((size - 3) // 2)  # Start of the last window in the padded axis.
     first, second, third = (
       jax.lax.slice_in_dim(x, shift, shift + last + 1, stride=2, axis=axis) for shift in range(3)
     )
@@ -126,8 +136,10 @@ class ResNet(nn.Module):
   """The trunk: stages 1 to 5 of ResNet v1, without the classifier.
 
   Attributes:
-    width: Channels of stage 1; 64 is ResNet-50's.
-    blocks: Bottlenecks in stages 2 to 5; (3, 4, 6, 3) is ResNet-50's.
+    width: Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
+    blocks: Bottlenecks in stages 2 to 5, or 2 to 4; (3, 4, 6, 3) is ResNet-50's.
+    stem: Channels of stage 1; 64 is ResNet-50's, of any width.
+    pool_margin: Of the max-pool: (1, 1) as Keras has it, (0, 1) as Caffe.
     dilate: Whether stage 5 keeps the resolution and dilates its 3x3 convolutions by 2 (the paper),
       or has a stride (the original network).
     dtype: Of the computation; parameters and batch-norm averages are float32.
@@ -136,6 +148,8 @@ class ResNet(nn.Module):
 
   width: int = 64
   blocks: Sequence[int] = (3, 4, 6, 3)
+  stem: int = 64
+  pool_margin: Sequence[int] = (1, 1)
   dilate: bool = True
   dtype: Dtype = jnp.float32
   axis_name: str | None = None
@@ -149,11 +163,11 @@ class ResNet(nn.Module):
       train: Whether batch norm uses, and adds to its averages, the statistics of this batch.
 
     Returns:
-      The maps of stages 2 to 5.
+      The maps of stages 2 to 5, or 2 to 4.
     """
-    x = Conv(self.width, (7, 7), stride=2, dtype=self.dtype, name='conv1')(frames)
+    x = Conv(self.stem, (7, 7), stride=2, dtype=self.dtype, name='conv1')(frames)
     x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)(name='bn1')(x)
-    x = max_pool(nn.relu(x))
+    x = max_pool(nn.relu(x), self.pool_margin)
     maps = []
     for stage, blocks in enumerate(self.blocks, start=2):
       dilate = self.dilate and stage == 5

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from fmx.models.fcn import HEADS, TOP_STRIDE, Segmenter
+from fmx.models.convolution import Conv
+from fmx.models.fcn import HEADS, Segmenter
 from fmx.models.pretrained import Transfer
 
+POOL_MARGINS = ((1, 1), (0, 1))  # Keras's and Caffe's.
 DTYPES = {
   'auto': lambda: jnp.bfloat16 if jax.default_backend() == 'gpu' else jnp.float32,
   'bfloat16': lambda: jnp.bfloat16,
@@ -22,9 +24,9 @@ def build(
   """Makes the network that `config.model` describes.
 
   Args:
-    config: With the attributes width, blocks, head ('coarse' or 'fine'), head_features,
-      kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto': bfloat16 on GPUs); see
-      `fcn.Segmenter`.
+    config: With the attributes width, blocks, stem, pool_margin, dilate, head ('coarse' or
+      'fine'), head_features, kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto':
+      bfloat16 on GPUs); see `fcn.Segmenter`.
     num_classes: K, background included.
     temporal: True for the ConvLSTM-FCN, False for the FCN.
     image_size: Height and width of the frames, in pixels.
@@ -39,30 +41,64 @@ def build(
   for option, value, choices in (('head', config.head, HEADS), ('dtype', config.dtype, DTYPES)):
     if value not in choices:
       raise ValueError(f'model.{option} is {value!r}; it must be one of {", ".join(choices)}.')
-  if len(config.blocks) != 4:
+  if len(config.blocks) not in (3, 4):
     raise ValueError(
       f'model.blocks is {tuple(config.blocks)}; it must count the blocks of stages 2 to 5, '
-      'as in (3, 4, 6, 3).'
+      'as in (3, 4, 6, 3), or of stages 2 to 4.'
+    )
+  if tuple(config.pool_margin) not in POOL_MARGINS:
+    raise ValueError(
+      f'model.pool_margin is {tuple(config.pool_margin)}; it must be one of '
+      f'{" or ".join(map(str, POOL_MARGINS))}.'
     )
   if any(size % 2 == 0 for size in config.kernel_size):
     raise ValueError(f'model.kernel_size is {tuple(config.kernel_size)}; both sides must be odd.')
-  if image_size % TOP_STRIDE:
-    raise ValueError(
-      f'The image size is {image_size}; it must be a multiple of {TOP_STRIDE}, the stride of the '
-      'features, so that they are centred on the pixels that they came from.'
-    )
-  return Segmenter(
+  network = Segmenter(
     num_classes,
     temporal,
     head=config.head,
     width=config.width,
     blocks=tuple(config.blocks),
+    stem=config.stem,
+    pool_margin=tuple(config.pool_margin),
+    dilate=config.dilate,
     head_features=config.head_features,
     kernel_size=tuple(config.kernel_size),
     peepholes=config.peepholes,
     dtype=DTYPES[config.dtype](),
     axis_name=axis_name,
   )
+  if image_size % network.top_stride:
+    raise ValueError(
+      f'The image size is {image_size}; it must be a multiple of {network.top_stride}, the stride '
+      'of the features, so that they are centred on the pixels that they came from.'
+    )
+  return network
+
+
+def conv_outputs(network: Segmenter, variables: Any, video: jax.Array) -> dict[str, jax.Array]:
+  """What the trunk's convolutions put out, by the name of the module inside the trunk.
+
+  Args:
+    network: The network.
+    variables: Its 'params' and 'batch_stats'.
+    video: RGB in [0, 255], [B, T, H, W, 3].
+
+  Returns:
+    [B * T, h, w, C] each.
+  """
+
+  def run(variables: Any, video: jax.Array) -> Any:
+    captured = network.apply(
+      variables,
+      video,
+      capture_intermediates=lambda module, _: isinstance(module, Conv),
+      mutable=['intermediates'],
+    )[1]
+    return captured['intermediates']['trunk']
+
+  found = traverse_util.flatten_dict(jax.jit(run)(variables, video), sep='/')
+  return {name.removesuffix('/__call__'): value for name, (value,) in found.items()}
 
 
 def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any], Transfer]:

@@ -13,6 +13,7 @@ import small_extractions
 from PIL import Image
 from small_extractions import FakeExtractor, config, expected_masks, pictures, write_video
 
+from fmx import pretrained
 from fmx.extraction import job, loop, outputs
 from fmx.stopping import Stopped
 from fmx.workdir import held
@@ -414,7 +415,10 @@ def test_files_of_others_are_not_overwritten(clip, tmp_path):
   assert (tmp_path / 'out/summary.json').read_text() == 'mine'
 
 
-def test_what_cannot_be_extracted_is_one_sentence_and_nothing_is_written(clip, tmp_path):
+def test_what_cannot_be_extracted_is_one_sentence_and_nothing_is_written(
+  clip, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(pretrained, 'FOLDER', tmp_path / 'none')
   text, empty = tmp_path / 'notes.txt', tmp_path / 'empty.mp4'
   text.write_text('no video')
   empty.touch()
@@ -429,7 +433,7 @@ def test_what_cannot_be_extracted_is_one_sentence_and_nothing_is_written(clip, t
     (empty, {}, r'empty\.mp4: the file is empty'),
     (tmp_path / 'sound.m4a', {}, r'sound\.m4a: no video stream in it'),
     (tmp_path / 'folder', {}, 'folder: no picture in this folder'),
-    (clip, {'weights': ''}, "weights is '': give the folder"),
+    (clip, {'weights': ''}, 'No trained networks came with this copy of fmx'),
     (clip, {'extraction__method': 'magic'}, "extraction.method is 'magic'; it must be 'network'"),
     (clip, {'extraction__masks': 'gif'}, "extraction.masks is 'gif'; it must be 'png' or 'video'"),
     (clip, {'extraction__max_faces': 0}, 'extraction.max_faces is 0'),

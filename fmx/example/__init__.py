@@ -1,0 +1,1 @@
+"""A clip of a real face that anyone may show: what `fmx --demo` extracts masks from."""

@@ -1,0 +1,70 @@
+"""Weights as trainings leave them, of tiny networks with random variables."""
+
+import json
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fmx import pretrained, weights
+from fmx.models import segmenter
+from tfds_300vw import face_mask
+
+OPTIONS = {
+  'width': 4,
+  'blocks': (1, 1, 1),
+  'stem': 4,
+  'pool_margin': (1, 1),
+  'dilate': True,
+  'head': 'fine',
+  'head_features': 8,
+  'kernel_size': (1, 1),
+  'peepholes': False,
+}
+SIZE = 32  # Pixels.
+
+
+def model(region, *, temporal=True):
+  """A network for a region whose output differs from pixel to pixel."""
+  names = face_mask.class_names(region)
+  config = types.SimpleNamespace(**OPTIONS, dtype='float32')
+  network = segmenter.build(config, len(names), temporal=temporal, image_size=SIZE)
+  shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, SIZE, SIZE, 3)))
+  rng = np.random.default_rng(len(region) + temporal)
+  variables = jax.tree.map(lambda x: drawn(x.shape, rng), dict(shapes))
+  return weights.Model(network, variables, region, names, SIZE, 5, OPTIONS, {'dataset': 'a/b'})
+
+
+def drawn(shape, rng):
+  """Kernels that keep the size of what goes through, and vectors that could be any batch norm's."""
+  if len(shape) > 1:
+    return (rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))).astype(np.float32)
+  return (1 + 0.1 * rng.uniform(size=shape)).astype(np.float32)
+
+
+def training(folder, *regions):
+  """Leaves what a training of those regions leaves; returns the folder."""
+  models = {region: model(region) for region in regions}
+  if 'primary' in models:
+    models['fcn'] = model('primary', temporal=False)
+  weights.save(folder / 'weights', models)
+  for region in regions:
+    stage = folder / region / 'fcn'
+    (stage / 'checkpoints/7').mkdir(parents=True)
+    (stage / 'checkpoints/7/config.json').write_text('{}')
+    (stage / 'metrics.jsonl').write_text('{"step": 1, "loss": 2.5}\n{"step": 2, "loss": null}\n')
+    config = {'data': {'data_dir': '/home/me/data', 'dataset': 'a/b', 'size': [3, '~/x/y.onnx']}}
+    (folder / region / 'config.json').write_text(json.dumps(config))
+    results = {'FCN': {'miou': 0.5, 'clips': {'somebody': 1}}}
+    (folder / region / 'results.json').write_text(json.dumps(results))
+  return folder
+
+
+def shipped(folder, *regions):
+  """Puts networks of those regions where a package has them; returns the folder."""
+  weights.save(folder, {region: model(region) for region in regions}, half=True)
+  checksums = {name: of['sha256'] for name, of in weights.read_description(folder).items()}
+  release = {'version': '7', 'sha256': checksums}
+  (folder / pretrained.RELEASE).write_text(json.dumps(release))
+  return folder
