@@ -1,6 +1,8 @@
 """The front door.
 
 python run.py --config=configs/primary.py --workdir=runs/primary [--config.fcn.epochs=40 …]
+
+Without arguments it shows what there is to do.
 """
 
 import logging
@@ -20,6 +22,27 @@ _TRACEBACK = flags.DEFINE_bool('traceback', False, 'Shows where an error comes f
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, of several.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
+EXAMPLES = """\
+fmx: face masks in video. What to do, and the command for it:
+
+masks of a clip that is here python -m fmx --demo
+masks of a video             python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
+train on drawn faces         python run.py --config=configs/demo.py --workdir=demo-train
+draw videos of faces         python -m fmx.drawing faces
+a dataset out of them        python -m tfds_300vw --config=primary --manual_dir=faces --data_dir=data
+train without a GPU          python run.py --config=configs/small.py --workdir=runs/small --config.data.data_dir=data
+  faces, eyes and mouth      python run.py --config=configs/faces.py --workdir=runs/faces --config.data_dir=data
+train as the paper           python run.py --config=configs/primary.py --workdir=runs/primary --config.data.data_dir=data
+  faces, eyes and mouth      python run.py --config=configs/all.py --workdir=runs/faces --config.data_dir=data
+  its baseline alone         python run.py --config=configs/fcn.py --workdir=runs/fcn --config.data.data_dir=data
+  eyes alone                 python run.py --config=configs/eyes.py --workdir=runs/eyes --config.data.data_dir=data
+  mouth alone                python run.py --config=configs/mouth.py --workdir=runs/mouth --config.data.data_dir=data
+evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
+time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
+
+Interrupted, the same command goes on where it was. The head of each file in configs/ says which
+datasets it needs; configs/primary.py explains every option, and any is set on the command line, for
+instance --config.fcn.epochs=40. --help lists the flags, docs/ has more."""  # noqa: E501
 
 
 def main(arguments: list[str]) -> int | str:
@@ -27,7 +50,7 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import benchmark, demo, devices, jobs, terminal
+  from fmx import benchmark, demo, devices, finder_jobs, jobs, terminal
   from fmx.extraction import job as extraction
   from fmx.workdir import folder_of
 
@@ -39,6 +62,8 @@ def main(arguments: list[str]) -> int | str:
     match config.job:
       case 'train':
         jobs.train(config, workdir)
+      case 'train_finder':
+        finder_jobs.train(config, workdir)
       case 'train_all':
         jobs.train_all(config, workdir)
       case 'evaluate':
@@ -51,18 +76,24 @@ def main(arguments: list[str]) -> int | str:
         demo.run(config, workdir)
       case job:
         return (
-          f'error: job is {job!r}; it must be train, evaluate, train_all, extract, benchmark '
-          'or demo.'
+          f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
+          'extract, benchmark or demo.'
         )
   return ending.status
 
 
 def parse(arguments: list[str]) -> list[str]:
-  """Parses the flags; a mistake in one is a sentence."""
+  """Parses the flags; a mistake in one is a sentence, and no flag at all asks for the examples."""
+  if len(arguments) == 1:
+    print(EXAMPLES)
+    sys.exit()
   try:
     rest = flags.FLAGS(arguments)
     if _CONFIG.value is None or not (_WORKDIR.value or _CONFIG.value.job == 'extract'):
-      sys.exit('error: give both --config=configs/FILE.py and --workdir=FOLDER.')
+      sys.exit(
+        'error: give both --config=configs/FILE.py and --workdir=FOLDER; without any flag run.py '
+        'shows examples.'
+      )
     _ = _CONFIG.value.job  # A file that could not be loaded says so only now.
   except (AttributeError, KeyError) as error:
     (cause,) = error.args  # What names the option, and the nearest one if there is one.

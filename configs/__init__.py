@@ -1,1 +1,16 @@
-"""Configurations: primary.py assigns every option once; the others override a few lines of it."""
+"""Configurations: primary.py assigns every option once; the others override a few lines of it.
+
+Which one to take:
+
+  to see it all         demo       draws faces, trains, evaluates; minutes, no data, no GPU
+  to use weights        extract    the masks of a video
+                        evaluate   the numbers of weights, or of a stage of a training
+  to train on a CPU     small      one network for whole faces
+                        faces      that one and those of eyes and mouth, into one folder of weights
+  to train on a GPU,    primary    the network for whole faces
+  as the paper does     all        that one and those of eyes and mouth, into one folder of weights
+                        fcn        the baseline without a memory
+                        eyes       the zoomed-in network of the eyes
+                        mouth      the zoomed-in network of the mouth
+  to time a machine     benchmark  the steps of training and the prediction; needs no data
+"""

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
-  config.job = 'train'  # 'train', 'train_all', 'evaluate', 'extract', 'benchmark' or 'demo'.
+  # 'train', 'train_finder', 'train_all', 'evaluate', 'extract', 'benchmark' or 'demo'.
+  config.job = 'train'
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
 
@@ -27,7 +28,9 @@ def get_config() -> ConfigDict:
   data.image_size = 320  # Pixels; a multiple of 16.
   data.clip_length = 5  # T: frames that the ConvLSTM sees together.
   data.workers = 2  # Processes that decode images; 0 decodes in the training process.
-  data.augmentation = augmentation()
+  data.augmentation = augmentation()  # Of datasets of crops.
+  data.view = view()  # Of datasets of whole frames, out of which it cuts windows.
+  data.spoiling = spoiling()  # Likewise.
 
   config.model = model = ConfigDict()
   model.width = 64  # Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
@@ -61,6 +64,26 @@ def get_config() -> ConfigDict:
     batch_statistics=False,
   )
 
+  config.finder = finder = ConfigDict()  # For the job 'train_finder'.
+  finder.widths = (32, 64, 96, 128)  # Channels at the strides 4, 8, 16 and 32.
+  finder.blocks = (1, 1, 2, 3)  # Residual blocks there.
+  finder.features = 64  # Channels from there back to stride 8.
+  finder.side = 256  # Pixels of a training picture; a multiple of 32.
+  finder.batch_size = 16  # Pictures, over all devices.
+  finder.steps = 6000
+  finder.learning_rate = 0.002  # Of AdamW; rises for `warmup` steps, then falls to 0 by a cosine.
+  finder.warmup = 200
+  finder.weight_decay = 0.01
+  finder.average = 0.998  # Share of the averaged weights that a step keeps.
+  finder.save_every = 500  # Steps.
+  finder.shares = shares = ConfigDict()  # How often pictures are drawn from each.
+  shares.photographs = 0.6
+  shares.videos = 0.3
+  shares.drawn = 0.1
+  finder.drawn_faces = 400  # Different ones.
+  finder.others = ''  # Faces that nobody annotated: what fmx.finding.unannotated wrote, or ''.
+  finder.memory = 3000  # MiB of decoded frames that are kept.
+
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
   # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'; 'extract' takes those that
   # ship with fmx for ''.
@@ -70,6 +93,7 @@ def get_config() -> ConfigDict:
   evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
   evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
+  evaluation.hidden = False  # On whole frames: hides a quarter of each face.
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.
@@ -105,8 +129,11 @@ def stage(**options) -> ConfigDict:
   """
   config = ConfigDict(options)
   config.optimizer = 'adam'  # 'adam' or 'rmsprop'.
-  config.learning_rate = 0.001  # Decays linearly to 0.
+  config.learning_rate = 0.001
+  config.schedule = 'linear'  # How it falls to 0: 'linear', or 'cosine' after a warm-up.
   config.l2 = 1e-4  # Added to the gradient of each kernel w as l2 * w.
+  config.decay = 0.0  # Of each kernel, decoupled from the gradient: AdamW's.
+  config.average = 0.0  # Share that a running mean of the weights keeps a step; 0 has none.
   return config
 
 
@@ -129,6 +156,52 @@ def augmentation() -> ConfigDict:
       'noise': 0.0,  # Grey levels.
       'occlusion': 0.0,  # Probability.
       'occlusion_size': 0.4,  # Share of the side.
+    }
+  )
+
+
+def view() -> ConfigDict:
+  """What the virtual camera cuts out of whole frames; nothing varies by default.
+
+  `fmx.data.views.View` says what each means.
+  """
+  return ConfigDict(
+    {
+      'region': 'primary',  # 'primary', 'mouth' or 'eye'.
+      'margin': 1.45,  # Side over the size of the region.
+      'scale': 0.0,  # Relative.
+      'shift': 0.0,  # Share of the side.
+      'roll': 0.0,  # Degrees, standard deviation.
+      'flip': 0.0,  # Probability.
+      'people': 0.65,  # Share of the windows with landmarks that people placed.
+      'every': 5,  # Of a video, each frame of this number.
+      'empty': 0.0,  # Probability of a window without a face.
+    }
+  )
+
+
+def spoiling() -> ConfigDict:
+  """How windows out of whole frames are spoiled; all off.
+
+  `fmx.data.spoiling.Spoiling` says what each means.
+  """
+  return ConfigDict(
+    {
+      'occluders': 0.0,  # Probability.
+      'occluder_size': 0.6,  # Share of the side.
+      'donors': 0.4,  # Share of the occluders.
+      'glasses': 0.0,  # Probability.
+      'brightness': 0.0,  # Share of the range.
+      'contrast': 0.0,  # Relative.
+      'color': 0.0,  # Relative.
+      'gamma': 0.0,  # Relative.
+      'gray': 0.0,  # Probability.
+      'blur': 0.0,  # Pixels.
+      'motion_blur': 0.0,  # Probability.
+      'low_resolution': 0.0,  # Probability.
+      'lowest_resolution': 0.2,  # Share of the side.
+      'noise': 0.0,  # Grey levels.
+      'jpeg': 0.0,  # Probability.
     }
   )
 

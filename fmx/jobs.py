@@ -1,5 +1,6 @@
 """The jobs 'train', 'train_all' and 'evaluate' of `run.py`."""
 
+import contextlib
 import json
 import logging
 import os
@@ -11,10 +12,11 @@ import jax
 from ml_collections import ConfigDict
 
 from fmx import weights, workdir
-from fmx.data.prepared import open_dataset
-from fmx.evaluation import run, systems, tables
+from fmx.data.prepared import Dataset, FrameExamples, open_dataset
+from fmx.evaluation import run, systems, tables, whole_frames
 from fmx.labelling.predictor import STATES
 from fmx.models import segmenter
+from fmx.summary import Progress
 from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
 from fmx.train.stages import FCN, STAGES, Stage, trained_variables
@@ -79,6 +81,7 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
   config = config.copy_and_resolve_references()
   for name, of_model in config.models.items():
     region = open_dataset(of_model.data.dataset, of_model.data.data_dir).region
+    region = of_model.data.view.region if region == 'frames' else region
     if region != name:
       raise ValueError(
         f'models.{name}.data.dataset is {of_model.data.dataset}, which is of {region!r}: name a '
@@ -148,6 +151,8 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
   models = weights.load(config.weights)
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   dataset.clips(options.split)
+  if dataset.region == 'frames':
+    return evaluate_whole_frames(models, dataset, config)
   label_landmarks = None
   if options.landmarks:
     # Only now: it needs a library that not everybody has.
@@ -163,6 +168,32 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
     stream=options.state == 'stream',
     label_landmarks=label_landmarks,
   )
+
+
+def evaluate_whole_frames(
+  models: dict[str, weights.Model], dataset: Dataset, config: ConfigDict
+) -> dict[str, Any]:
+  """Evaluates weights on whole frames, where faces are found first; see `evaluate`."""
+  options = config.evaluation
+  label = whole_frames.systems(models)
+  if options.landmarks:
+    from fmx.baselines.landmark_tracker import LandmarkTracker  # It needs dlib.
+
+    label['68-landmark tracker, faces found'] = lambda frames, _: LandmarkTracker(
+      max_faces=whole_frames.MAX_FACES
+    )(frames)
+  number = len(FrameExamples(dataset, options.split))
+  with contextlib.closing(Progress(number, name='frame')) as progress:
+    done = 0
+
+    def tell(frames: int) -> None:
+      nonlocal done
+      done += frames
+      progress.update(done, frames)
+
+    return whole_frames.evaluate(
+      label, dataset, options.split, hidden=options.hidden, progress=tell
+    )
 
 
 def check_stages(config: ConfigDict) -> None:
@@ -212,7 +243,7 @@ def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
       batch_size=config.evaluation.batch_size,
     )
 
-  title, class_names = stage.title, stage.dataset.class_names
+  title, class_names = stage.title, stage.class_names
   _logger.info('Evaluating the %s on the %s split.', title, config.evaluation.split)
   results = {title: run.evaluate(windows(), class_names)}
   if not stage.temporal and jax.process_count() == 1:  # Smoothing needs whole clips.
@@ -225,10 +256,14 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
   """Writes `results.json` and `results.md`, and prints the table."""
   if jax.process_index() != 0:
     return
+  if all('face_iou' in result for result in results.values()):
+    rows = whole_frames.rows(results)
+    write_json(folder / 'results.json', results)
+    (folder / 'results.md').write_text(tables.as_markdown(rows))
+    print(f'\n{tables.as_text(rows)}')
+    return
   rows, positions = tables.comparison_rows(results), tables.position_rows(results)
-  partial = folder / 'results.partial'
-  partial.write_text(json.dumps(results, indent=2) + '\n')
-  os.replace(partial, folder / 'results.json')
+  write_json(folder / 'results.json', results)
   markdown = f'{tables.as_markdown(rows)}\n{tables.as_markdown(positions)}'
   text = f'\n{tables.as_text(rows)}\nmIoU by position in the window:\n{tables.as_text(positions)}'
   if all('temporal' in result for result in results.values()):
@@ -237,6 +272,13 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
     text += f'\nFrom frame to frame:\n{tables.as_text(temporal)}'
   (folder / 'results.md').write_text(markdown)
   print(text)
+
+
+def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
+  """Writes a file that is whole or not there."""
+  partial = path.with_suffix('.partial')
+  partial.write_text(json.dumps(results, indent=2) + '\n')
+  os.replace(partial, path)
 
 
 def overview(stage: Stage) -> str:

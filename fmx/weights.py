@@ -3,8 +3,9 @@
   weights.json    what each network is, what goes in and what comes out, the checksum of its file
   primary.npz …   the variables of each
 
-The networks go by name: 'primary' labels faces, 'eyes' and 'mouth' label boxes around those, and
-'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the evaluation.
+The networks go by name: 'finder' finds faces, 'primary' labels them, 'eyes' and 'mouth' label boxes
+around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the
+evaluation.
 """
 
 import dataclasses
@@ -22,13 +23,20 @@ from flax import traverse_util
 
 from fmx import tree_file
 from fmx.models import segmenter
+from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
 from tfds_300vw import face_mask
 
 FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
 FOLDER = 'weights'  # Inside the folder of a training of all networks.
-REGIONS = {'fcn': 'primary', 'primary': 'primary', 'eyes': 'eyes', 'mouth': 'mouth'}
+REGIONS = {
+  'fcn': 'primary',
+  'primary': 'primary',
+  'eyes': 'eyes',
+  'eye': 'eye',
+  'mouth': 'mouth',
+}
 NETWORK_OPTIONS = (
   'width',
   'blocks',
@@ -40,6 +48,9 @@ NETWORK_OPTIONS = (
   'kernel_size',
   'peepholes',
 )
+FINDER = 'finder'
+FINDER_OPTIONS = ('widths', 'blocks', 'features')
+FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}
 INPUT = {'size': 'stretched, bilinear with antialiasing', 'channels': 'BGR', 'mean': MEAN_BGR}
 
 
@@ -54,6 +65,8 @@ class Model:
     class_names: Of the K classes, background first.
     image_size: S, in pixels.
     clip_length: T, the frames of a window.
+    margin: Side of the upright crop that it takes over the size of its region
+      (`tfds_300vw.pose`); None for one that takes boxes of the paper's kind.
     options: What `segmenter.build` makes the network of: the NETWORK_OPTIONS.
     trained: Where the weights are from, for people: any JSON.
   """
@@ -64,16 +77,36 @@ class Model:
   class_names: tuple[str, ...]
   image_size: int
   clip_length: int
+  margin: float | None = None
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def save(folder: str | os.PathLike, models: Mapping[str, Model], *, half: bool = False) -> None:
+@dataclasses.dataclass(frozen=True)
+class FinderModel:
+  """A trained finder.
+
+  Attributes:
+    network: From frames [N, H, W, 3], RGB in [0, 255], to what cells say.
+    variables: Its 'params' and 'batch_stats'.
+    options: What the network is made of: the FINDER_OPTIONS.
+    trained: Where the weights are from, for people: any JSON.
+  """
+
+  network: FinderNetwork
+  variables: Mapping[str, Any]
+  options: Mapping[str, Any]
+  trained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def save(
+  folder: str | os.PathLike, models: Mapping[str, Model | FinderModel], *, half: bool = False
+) -> None:
   """Writes weights, in place of those that the folder may hold.
 
   Args:
     folder: Whole or not there at all, whenever it is looked at.
-    models: By name: 'primary', and any of 'fcn', 'eyes' and 'mouth'.
+    models: By name: 'primary', and any of 'finder', 'fcn', 'eyes', 'eye' and 'mouth'.
     half: Whether kernels are kept as float16.
 
   Raises:
@@ -84,8 +117,11 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model], *, half: bool =
   """
   folder = pathlib.Path(folder).absolute()
   for name, model in models.items():
-    if REGIONS.get(name) != model.region:
-      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {model.region!r}.')
+    if isinstance(model, FinderModel) and name == FINDER:
+      continue
+    if isinstance(model, FinderModel) or REGIONS.get(name) != model.region:
+      region = FINDER if isinstance(model, FinderModel) else model.region
+      raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {region!r}.')
   if folder.exists() and not (folder / DESCRIPTION).is_file():
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
@@ -105,7 +141,7 @@ def save(folder: str | os.PathLike, models: Mapping[str, Model], *, half: bool =
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
+def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Any]:
   """Reads weights.
 
   Args:
@@ -113,7 +149,8 @@ def load(folder: str | os.PathLike, *, dtype: str = 'auto') -> dict[str, Model]:
     dtype: Of the computation: 'float32', 'bfloat16' or 'auto', bfloat16 on GPUs.
 
   Returns:
-    The networks by name, 'primary' among them unless only others were trained.
+    The networks by name, each a Model but 'finder', a FinderModel; 'primary' is among them unless
+    only others were trained.
 
   Raises:
     FileNotFoundError: there are no weights.
@@ -167,12 +204,16 @@ def read_description(folder: pathlib.Path) -> dict[str, Any]:
   return entries
 
 
-def _describe(model: Model) -> dict[str, Any]:
+def _describe(model: Model | FinderModel) -> dict[str, Any]:
+  if isinstance(model, FinderModel):
+    options = {option: model.options[option] for option in FINDER_OPTIONS}
+    return {'network': options, 'input': FINDER_INPUT, 'trained': dict(model.trained)}
   return {
     'region': model.region,
     'class_names': model.class_names,
     'image_size': model.image_size,
     'clip_length': model.clip_length,
+    'margin': model.margin,
     'temporal': model.network.temporal,
     'network': {option: model.options[option] for option in NETWORK_OPTIONS},
     'input': INPUT,
@@ -180,13 +221,36 @@ def _describe(model: Model) -> dict[str, Any]:
   }
 
 
-def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model:
+def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
+  path = folder.parent / DESCRIPTION
+  try:
+    options = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in entry['network'].items()
+    }
+    known = set(options) == set(FINDER_OPTIONS) and entry['input'] == _as_json(FINDER_INPUT)
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} does not say all of {folder.name!r} ({error!r}).') from error
+  if not known:
+    raise ValueError(
+      f'{path} describes {folder.name!r} as this program cannot run it: {json.dumps(entry):.300}'
+    )
+  network = FinderNetwork(**options)
+  variables = _load_variables(folder, entry)
+  frames = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
+  _check_shapes(network, variables, frames, folder)
+  return FinderModel(network, variables, options, entry.get('trained', {}))
+
+
+def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> Model | FinderModel:
   """Reads one network and checks that everything fits together."""
+  if folder.name == FINDER:
+    return _load_finder(folder, entry)
   path = folder.parent / DESCRIPTION
   try:
     size, region = entry['image_size'], entry['region']
     class_names, options = tuple(entry['class_names']), dict(entry['network'])
-    length, temporal = entry['clip_length'], entry['temporal']
+    length, temporal, margin = entry['clip_length'], entry['temporal'], entry['margin']
     options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     known = set(options) == set(NETWORK_OPTIONS) and entry['input'] == _as_json(INPUT)
   except (KeyError, TypeError, AttributeError) as error:
@@ -203,19 +267,21 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
   config = types.SimpleNamespace(**options, dtype=dtype)
   network = segmenter.build(config, len(class_names), temporal=temporal, image_size=size)
   variables = _load_variables(folder, entry)
-  _check_shapes(network, variables, size, folder)
+  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
+  _check_shapes(network, variables, video, folder)
   trained = entry.get('trained', {})
-  return Model(network, variables, region, class_names, size, length, options, trained)
+  return Model(network, variables, region, class_names, size, length, margin, options, trained)
 
 
 def _load_variables(folder: pathlib.Path, entry: Mapping[str, Any]) -> dict[str, Any]:
   return tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
 
 
-def _check_shapes(network: Any, variables: Any, size: int, folder: pathlib.Path) -> None:
+def _check_shapes(
+  network: Any, variables: Any, frames: jax.ShapeDtypeStruct, folder: pathlib.Path
+) -> None:
   """Raises ValueError where the variables are not those of the network."""
-  video = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
-  expected = jax.eval_shape(network.init, jax.random.key(0), video)
+  expected = jax.eval_shape(network.init, jax.random.key(0), frames)
   shapes, found = (
     {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
     for tree in (expected, variables)

@@ -8,10 +8,11 @@ from ml_collections import ConfigDict
 
 from configs import primary
 from fmx import losses
+from fmx.data.spoiling import Spoiling
 from fmx.data.transforms import Augmentation
+from fmx.data.views import View
 from fmx.train import optimizer
 from fmx.train.stages import STAGES
-from tfds_300vw import face_mask
 
 FOLDER = pathlib.Path(primary.__file__).parent
 # What each says that it changes; whatever else it changed would be a surprise.
@@ -21,13 +22,16 @@ CHANGED = {
   'evaluate': {'job'},
   'benchmark': {'job'},
   'extract': {'job'},
+  'finder': {'job', 'data'},
   'eyes': {'data', 'convlstm'},
   'mouth': {'data', 'convlstm'},
   'small': {'data', 'model', 'fcn', 'convlstm', 'evaluation'},
   'demo': {'job', 'data', 'model', 'fcn', 'convlstm', 'evaluation', 'demo', 'seed', 'log_every'},
 }
-# What each model of a configuration for several changes of the one that it is made from.
+# What each model of a configuration for several changes of the one of its region.
 OF_SEVERAL = {'all': set(), 'faces': {'data', 'model', 'fcn', 'convlstm', 'evaluation'}}
+# What the networks out of whole frames change of the paper's.
+UPRIGHT = {'stages', 'data', 'model', 'fcn', 'evaluation'}
 
 
 def flat(config, prefix=''):
@@ -47,7 +51,7 @@ def load(name):
 def test_every_configuration_is_looked_at_here():
   assert {path.stem for path in FOLDER.glob('*.py')} - {
     '__init__'
-  } == CHANGED.keys() | OF_SEVERAL.keys()
+  } == CHANGED.keys() | OF_SEVERAL.keys() | {'upright'}
 
 
 @pytest.mark.parametrize('name', CHANGED)
@@ -60,9 +64,30 @@ def test_a_configuration_adds_no_option_and_changes_what_it_says(name):
 def test_a_configuration_of_several_models_is_made_of_theirs(name):
   config = load(name).get_config()
   assert set(config) == {'job', 'data_dir', 'models'}
-  assert set(config.models) == set(face_mask.REGIONS)
+  assert set(config.models) == {'primary', 'eyes', 'mouth'}
   for region, model in config.models.items():
     assert changed_groups(model, load(region).get_config()) == OF_SEVERAL[name], region
+
+
+def test_the_upright_networks_change_what_they_say_of_the_paper_s():
+  config = load('upright').get_config()
+  assert set(config) == {'job', 'data_dir', 'pretrained', 'models'}
+  assert set(config.models) == {'primary', 'mouth', 'eye'}
+  for region, model in config.models.items():
+    assert changed_groups(model, primary.get_config()) == UPRIGHT
+    assert model.data.view.region == region
+    assert (model.data.clip_length, model.stages) == (1, ('fcn',))
+  assert [model.model.blocks for model in config.models.values()] == [
+    {'primary': (3, 4, 6, 3)}.get(region, (3, 4, 6)) for region in config.models
+  ]
+
+
+def test_the_upright_networks_begin_with_one_file_and_are_made_of_one_dataset():
+  config = load('upright').get_config()
+  config.data_dir, config.pretrained = 'elsewhere', 'there.onnx'
+  assert {model.data.data_dir for model in config.models.values()} == {'elsewhere'}
+  assert {model.model.pretrained for model in config.models.values()} == {'there.onnx'}
+  assert len({model.data.dataset for model in config.models.values()}) == 1
 
 
 def test_models_of_one_configuration_share_the_folder_of_their_data():
@@ -79,7 +104,7 @@ def changed_groups(ours, theirs):
   return {option.partition('.')[0] for option in ours if ours[option] != theirs[option]}
 
 
-@pytest.mark.parametrize('name', CHANGED | OF_SEVERAL)
+@pytest.mark.parametrize('name', [*CHANGED, *OF_SEVERAL, 'upright'])
 def test_a_docstring_begins_with_a_sentence_and_has_the_command(name):
   doc = load(name).__doc__
   assert re.match(r'\S.*[.:]', doc)
@@ -104,7 +129,14 @@ def test_choices_are_among_those_of_the_library():
   for stage in (config[name] for name in STAGES):
     assert stage.loss in losses.LOSSES
     assert stage.optimizer in optimizer.OPTIMIZERS
+    assert stage.schedule in optimizer.SCHEDULES
 
 
 def test_augmentation_is_off_and_has_every_option_there_is():
   assert primary.get_config().data.augmentation.to_dict() == dataclasses.asdict(Augmentation())
+
+
+def test_views_vary_in_nothing_and_spoiling_is_off_and_both_have_every_option_there_is():
+  data = primary.get_config().data
+  assert data.view.to_dict() == dataclasses.asdict(View(region='primary', margin=1.45))
+  assert data.spoiling.to_dict() == dataclasses.asdict(Spoiling())

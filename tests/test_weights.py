@@ -26,7 +26,7 @@ OPTIONS = {
 }
 
 
-def make_model(region, *, temporal=True, **options):
+def make_model(region, *, temporal=True, margin=None, **options):
   options = OPTIONS | options
   names = face_mask.class_names(region)
   config = types.SimpleNamespace(**options, dtype='float32')
@@ -34,7 +34,8 @@ def make_model(region, *, temporal=True, **options):
   shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3)))
   rng = np.random.default_rng(len(region) + temporal)
   variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
-  return weights.Model(network, variables, region, names, 32, 5, options, {'dataset': 'a/b'})
+  trained = {'dataset': 'a/b'}
+  return weights.Model(network, variables, region, names, 32, 5, margin, options, trained)
 
 
 @pytest.fixture(scope='module')
@@ -43,6 +44,9 @@ def models():
     'primary': make_model('primary'),
     'fcn': make_model('primary', temporal=False),
     'eyes': make_model('eyes', head='coarse'),
+    'eye': make_model(
+      'eye', temporal=False, margin=2.4, blocks=(1, 1, 1), pool_margin=(0, 1), dilate=False
+    ),
   }
 
 
@@ -68,6 +72,8 @@ def test_what_was_saved_is_loaded_wherever_the_folder_went(models, folder, tmp_p
     assert loaded[name].class_names == face_mask.class_names(model.region)
     assert (loaded[name].image_size, loaded[name].clip_length) == (32, 5)
     assert loaded[name].trained == {'dataset': 'a/b'}
+    assert loaded[name].margin == model.margin
+    assert loaded[name].options == model.options
 
 
 def test_the_folder_of_a_training_holds_them_too(models, tmp_path):
@@ -117,6 +123,10 @@ def test_no_weights_get_one_sentence(tmp_path):
     (lambda d: d.pop('format'), 'does not describe weights'),
     (lambda d: d.update(models={}), 'describes no network'),
     (lambda d: d['models']['eyes'].pop('image_size'), "does not say all of 'eyes'"),
+    (lambda d: d['models']['eye'].pop('margin'), "does not say all of 'eye'"),
+    (lambda d: d['models']['eye']['network'].pop('pool_margin'), "'eye' as this program cannot"),
+    (lambda d: d['models']['eye']['network'].update(blocks=[1, 1]), r'model.blocks is \(1, 1\)'),
+    (lambda d: d['models']['eye'].update(image_size=40), 'must be a multiple of 16'),
     (lambda d: d['models']['eyes'].update(region='mouth'), "describes 'eyes' as this program can"),
     (lambda d: d['models']['eyes']['input'].update(channels='RGB'), 'as this program cannot run'),
     (lambda d: d['models']['eyes']['network'].update(depth=3), 'as this program cannot run it'),

@@ -41,7 +41,7 @@ def with_networks(installed, tmp_path_factory):
   """The same, with tiny networks in the place of those that ship."""
   site = shutil.copytree(installed, tmp_path_factory.mktemp('networks') / 'site')
   shutil.rmtree(site / 'fmx/pretrained/weights', ignore_errors=True)
-  tiny_weights.shipped(site / 'fmx/pretrained/weights', 'primary', 'mouth')
+  tiny_weights.shipped(site / 'fmx/pretrained/weights', 'finder', 'primary', 'mouth')
   return site
 
 
@@ -79,6 +79,12 @@ def test_the_wheel_holds_what_ships_with_the_code(installed):
     assert copy.read_bytes() == path.read_bytes()
 
 
+def test_the_wheel_says_that_the_packages_are_typed(installed):
+  assert [
+    package for package in ('fmx', 'tfds_300vw') if not (installed / package / 'py.typed').is_file()
+  ] == []
+
+
 def test_the_dataset_of_the_wheel_has_its_description_citation_and_tags(installed, tmp_path):
   program = (
     'import tfds_300vw; print(tfds_300vw.__file__);'
@@ -108,7 +114,7 @@ def test_a_video_becomes_masks_by_the_command_of_the_wheel_alone(with_networks, 
   }  # fmt: skip
   assert len(list((out / 'masks').iterdir())) == 7
   summary = json.loads((out / 'summary.json').read_text())
-  assert summary['weights'] == 'networks 7 (primary, mouth)'
+  assert summary['weights'] == 'networks 7 (finder, primary, mouth)'
   assert (summary['totals']['frames'], summary['video']['sound']) == (7, 'copied')
 
 

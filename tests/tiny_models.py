@@ -52,7 +52,7 @@ def model(name='primary', *, length=LENGTH, seed=0, network=TinyNetwork, **optio
 def full_model():
   """The real network, narrow."""
   return model(
-    network=Segmenter, head='fine', width=4, blocks=(1, 1, 1, 1), head_features=8, peepholes=True
+    network=Segmenter, head='fine', width=4, stem=4, blocks=(1, 1, 1, 1), head_features=8
   )
 
 

@@ -12,9 +12,9 @@ from small_datasets import write_released
 from configs import primary
 from fmx.models.conv_lstm import ConvLSTM, initial_carry
 from tfds_300vw import __main__ as command
-from tfds_300vw.face_mask import REGIONS
 
 DATASET = 'the300vw_mask/released_primary'
+REGIONS = ('primary', 'eyes', 'mouth')
 VIDEOS = {
   'train': {'001': range(31, 41), '002': [*range(1, 8), *range(20, 26)]},
   'val': {'003': range(1, 13)},
@@ -28,6 +28,7 @@ OVERRIDES = {
   'data.augmentation.flip': 0.5,
   'data.augmentation.noise': 5.0,
   'model.width': 4,
+  'model.stem': 4,
   'model.blocks': (1, 1, 1, 1),
   'fcn.epochs': 2,
   'fcn.batch_size': 4,

@@ -10,13 +10,14 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 from absl import logging
 
+from tfds_300vw import others
+from tfds_300vw.option_files import read_bad_frames, read_splits
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.the300vw_mask.the300vw_mask_dataset_builder import (
   SOURCES,
@@ -25,7 +26,6 @@ from tfds_300vw.the300vw_mask.the300vw_mask_dataset_builder import (
   fingerprint,
 )
 
-BAD_FRAMES_LINE = re.compile(r'(?P<video_id>\S+)\s+(?P<first>\d+)(\s*-\s*(?P<last>\d+))?')
 HOW = {  # Flags of ClipOptions: type and help.
   'clip_length': (int, 'frames of a clip; 5 for stills, 10 for whole frames'),
   'fraction': (float, "share of each video's clips that is kept"),
@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     '--splits', type=path, help='JSON file: {"train": ["001", …], "validation": […], "test": […]}'
   )
   add('--bad_frames', type=path, help='text file; a line "031 120-140" leaves those frames out')
+  add('--others', type=path, help='JSON file of boxes that hold unannotated faces of whole frames')
   add('--file_format', default='array_record', choices=['array_record', 'tfrecord'])
   defaults = ClipOptions()
   for name, (kind, meaning) in HOW.items():
@@ -144,6 +145,7 @@ def named_config(flags: argparse.Namespace) -> MaskConfig:
     config.options,
     splits=flags.splits and read_splits(flags.splits),
     bad_frames=read_bad_frames(flags.bad_frames) if flags.bad_frames else {},
+    others=others.read(flags.others) if flags.others else {},
     **given,
   )
   if options == config.options and flags.name in (None, config.name):
@@ -163,9 +165,9 @@ def refuse_another(builder: Builder, manual_dir: pathlib.Path, config: MaskConfi
   Raises:
     ValueError: they differ; the message says in what.
   """
-  wanted = json.loads(json.dumps(dataclasses.asdict(config.options)))
+  wanted = json.loads(json.dumps(config.options.recorded()))
   # A dataset that is older than an option has what is now its default.
-  built = dataclasses.asdict(ClipOptions()) | builder.info.metadata['options']
+  built = ClipOptions().recorded() | builder.info.metadata['options']
   differing = [
     f'{name} {built[name]!r}, not {wanted[name]!r}'
     for name in wanted
@@ -193,45 +195,6 @@ def summary(builder: Builder) -> str:
     f"data_dir='{builder.data_dir_root}').as_data_source('train')"
   )
   return '\n'.join(lines)
-
-
-def read_splits(file: pathlib.Path) -> dict[str, list[str]]:
-  """Reads the user's lists of video ids by split.
-
-  Raises:
-    ValueError: the file is not JSON of that form.
-  """
-  try:
-    splits = json.loads(file.read_text())
-  except ValueError as error:
-    raise ValueError(f'{file} is not JSON: {error}') from error
-  if not isinstance(splits, dict) or not all(
-    isinstance(ids, list) and all(isinstance(video_id, str) for video_id in ids)
-    for ids in splits.values()
-  ):
-    raise ValueError(f'{file} must hold lists of video ids by split: {{"train": ["001", …], …}}.')
-  return splits
-
-
-def read_bad_frames(file: pathlib.Path) -> dict[str, list[tuple[int, int]]]:
-  """Reads the frames that are badly annotated: lines `031 120` or `031 120-140`.
-
-  Raises:
-    ValueError: a line is not of that form; the message names it.
-  """
-  ranges: dict[str, list[tuple[int, int]]] = {}
-  for number, line in enumerate(file.read_text().splitlines(), start=1):
-    line = line.partition('#')[0].strip()
-    if not line:
-      continue
-    match = BAD_FRAMES_LINE.fullmatch(line)
-    first, last = (int(match['first']), int(match['last'] or match['first'])) if match else (0, 0)
-    if not 1 <= first <= last:
-      raise ValueError(
-        f'{file}, line {number}: {line!r} is not a video and its frames, as in 031 120-140.'
-      )
-    ranges.setdefault(match['video_id'], []).append((first, last))
-  return ranges
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import numpy as np
 
 FACE_MARGIN = 1.3  # The face crop's side over the mean side of the landmarks' bounding box.
 REGION_MARGIN = 1.6  # A region box's side over the larger side of the region's bounding box.
+EYE_MARGIN = 2.4  # The same for a single eye: what is around it says where it ends.
 BOX_SHIFT = 0.1  # Noise on a region box's centre, up to this share of its side.
 BOX_SCALE = 0.15  # Noise on a region box's side, up to this share of it.
 WINDOW = 5  # Frames that share a region box.
@@ -121,6 +122,21 @@ def window_boxes(
     except ValueError as error:
       raise ValueError(f'Frames {first} to {part.stop - 1} of the clip: {error}') from error
   return found
+
+
+def all_seen(points: np.ndarray, height: int, width: int, *, window: int = WINDOW) -> bool:
+  """Whether a clip's points can be boxed: no window of frames has all of them outside the image.
+
+  Args:
+    points: [T, P, 2], x then y, 0-based pixels.
+    height: Of the image, pixels.
+    width: Of the image, pixels.
+    window: Frames that share a box.
+  """
+  return all(
+    _reach(_extent(points[first : first + window]), height, width)
+    for first in range(0, len(points), window)
+  )
 
 
 def enlarge(
@@ -242,17 +258,28 @@ def paste(canvas: np.ndarray, patch: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _bounds(points: np.ndarray, height: int, width: int) -> tuple[float, float, float, float]:
-  """The points' bounding box, counted from the image's edge: the pixel 0 reaches from 0 to 1."""
-  points = np.asarray(points, np.float64).reshape(-1, 2)
-  if not len(points) or not (np.abs(points) <= _MAX_COORDINATE).all():
-    raise ValueError(f'Landmarks must be finite and within {_MAX_COORDINATE:g} pixels of 0.')
-  x0, y0, x1, y1 = (*(points.min(axis=0) + 0.5).tolist(), *(points.max(axis=0) + 0.5).tolist())
-  if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+  """The points' bounding box, where it reaches into the image."""
+  x0, y0, x1, y1 = box = _extent(points)
+  if not _reach(box, height, width):
     raise ValueError(
       f'The landmarks lie wholly outside the image of {width} x {height} pixels: '
       f'x from {x0 - 0.5:.1f} to {x1 - 0.5:.1f}, y from {y0 - 0.5:.1f} to {y1 - 0.5:.1f}.'
     )
-  return x0, y0, x1, y1
+  return box
+
+
+def _extent(points: np.ndarray) -> tuple[float, float, float, float]:
+  """The points' bounding box, counted from the image's edge: the pixel 0 reaches from 0 to 1."""
+  points = np.asarray(points, np.float64).reshape(-1, 2)
+  if not len(points) or not (np.abs(points) <= _MAX_COORDINATE).all():
+    raise ValueError(f'Landmarks must be finite and within {_MAX_COORDINATE:g} pixels of 0.')
+  return (*(points.min(axis=0) + 0.5).tolist(), *(points.max(axis=0) + 0.5).tolist())
+
+
+def _reach(box: tuple[float, float, float, float], height: int, width: int) -> bool:
+  """Whether a part of a box lies inside the image."""
+  x0, y0, x1, y1 = box
+  return x1 > 0 and y1 > 0 and x0 < width and y0 < height
 
 
 def _fit(box: tuple[int, int, int, int] | np.ndarray, height: int, width: int) -> np.ndarray:

@@ -103,6 +103,17 @@ def split_videos(
   }
 
 
+def clip_name(video_id: str, part: str, first: int) -> str:
+  """Names a clip, as the dataset's keys do.
+
+  Args:
+    video_id: Of the video.
+    part: The part of the region that it shows; '' where the region has only one.
+    first: Number of the first frame, from 1.
+  """
+  return f'{video_id}_{part}_{first:06d}' if part else f'{video_id}_{first:06d}'
+
+
 def video_rng(seed: int, video_id: str, *streams: str | int) -> np.random.Generator:
   """Makes the random generator of one video for one purpose.
 

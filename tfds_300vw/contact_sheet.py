@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tfds_300vw import Builder, pictures
+from tfds_300vw import Builder, boxes, face_mask, pictures
+
+GREY = 128  # Hides faces that nobody annotated.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,19 +86,32 @@ def draw(
   rows = []
   for index in _spread(num_clips, len(clips)):
     rows.extend(_clip_rows(clips[index], region, num_frames))
-  return pictures.sheet(rows, region, size=size)
+  return pictures.sheet(rows, 'primary' if region == 'frames' else region, size=size)
 
 
 def _clip_rows(clip, region: str, num_frames: int) -> list[pictures.Row]:
   """The frames of one clip, and below them the same under their masks."""
   frames, overlays, captions = [], [], []
   for index in _spread(num_frames, len(clip['frames'])):
-    frame, labels = clip['frames'][index]['image'], clip['frames'][index]['labels'][..., 0]
-    frames.append(frame)
-    overlays.append(pictures.overlay(frame, labels, region))
+    stored = clip['frames'][index]
+    frames.append(stored['image'])
+    if region == 'frames':
+      overlays.append(_faces(stored['image'], clip['landmarks'][index], clip['others'][index]))
+    else:
+      overlays.append(pictures.overlay(stored['image'], stored['labels'][..., 0], region))
     captions.append(f'{clip["video_id"].decode()}  frame {clip["frame_numbers"][index]}')
   sizes = [f'{frame.shape[1]} x {frame.shape[0]}' for frame in frames]
   return [pictures.Row(frames, captions), pictures.Row(overlays, sizes)]
+
+
+def _faces(frame: np.ndarray, landmarks: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """A whole frame under the masks of its faces, and grey where nobody annotated one."""
+  for points in landmarks[~np.isnan(landmarks).any(axis=(1, 2))]:
+    frame = pictures.overlay(frame, face_mask.landmarks_to_mask(points, *frame.shape[:2]))
+  frame = frame.copy()
+  for box in others[~np.isnan(others).any(axis=1)]:
+    boxes.crop(frame, np.round(box).astype(int))[...] = GREY
+  return frame
 
 
 def _spread(count: int, length: int) -> list[int]:

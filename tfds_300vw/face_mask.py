@@ -5,6 +5,7 @@ Everything that says what a class is lives here.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import interpolate
@@ -23,17 +24,19 @@ class Region:
   Attributes:
     class_ids: Ids among `CLASS_NAMES`; the position of an id here is the region's own id of that
       class.
-    landmarks: Indices of the landmarks whose bounding box is the region.
+    parts: Indices of the landmarks whose bounding box is one crop, by the name of that part; a
+      region that is a single crop has no name for it. Left and right are the person's.
   """
 
   class_ids: tuple[int, ...]
-  landmarks: range
+  parts: Mapping[str, range]
 
 
 REGIONS = {
-  'primary': Region(class_ids=(0, 1, 2, 3, 4), landmarks=range(68)),
-  'eyes': Region(class_ids=(0, 2), landmarks=range(36, 48)),
-  'mouth': Region(class_ids=(0, 3, 4), landmarks=range(48, 68)),
+  'primary': Region(class_ids=(0, 1, 2, 3, 4), parts={'': range(68)}),
+  'eyes': Region(class_ids=(0, 2), parts={'': range(36, 48)}),
+  'mouth': Region(class_ids=(0, 3, 4), parts={'': range(48, 68)}),
+  'eye': Region(class_ids=(0, 2), parts={'right': range(36, 42), 'left': range(42, 48)}),
 }
 
 # Each polygon in the order of painting: its class and the splines that it is made of. Each starts

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfds_300vw import boxes, clips, face_mask
+from tfds_300vw.others import Boxes
 
 REGIONS = (*face_mask.REGIONS, 'frames')  # What a dataset can show.
 
@@ -15,8 +19,8 @@ class ClipOptions:
   """How clips are chosen and cut.
 
   Attributes:
-    region: 'primary' for whole faces, 'eyes' or 'mouth' for the zoomed-in datasets, 'frames' for
-      whole frames.
+    region: 'primary' for whole faces, 'eyes' (both in one crop), 'eye' (each in its own) or 'mouth'
+      for the zoomed-in datasets, 'frames' for whole frames.
     clip_length: Frames of a clip. The paper's clips last one second at 30 frames a second.
     fraction: Share of each video's clips that is kept, in (0, 1]; at least one clip is.
     seed: Seeds the split, the choice of clips and the noise on the region boxes, and the
@@ -24,6 +28,8 @@ class ClipOptions:
     splits: The user's own lists of video ids by split name; None draws the split.
     bad_frames: Frame ranges (first, last) of each video id, counted from 1, last included, that
       are badly annotated: no clip has them.
+    others: Boxes of faces that nobody annotated, by name, as `others.read` gives them: for whole
+      frames.
     face_margin: Side of the face crop over the mean side of the landmarks' bounding box.
     face_window: Frames of a video for which a face box stays fixed; at 1 it follows each frame.
     face_shift: Largest shift of a video's face box, as a share of its side, in every split: above
@@ -43,6 +49,7 @@ class ClipOptions:
   seed: int = 0
   splits: Mapping[str, Sequence[str]] | None = None
   bad_frames: Mapping[str, Sequence[tuple[int, int]]] = dataclasses.field(default_factory=dict)
+  others: Mapping[str, Boxes] = dataclasses.field(default_factory=dict, repr=False)
   face_margin: float = boxes.FACE_MARGIN
   face_window: int = 1
   face_shift: float = 0.0
@@ -79,3 +86,11 @@ class ClipOptions:
     for name, (holds, legal) in checks.items():
       if not holds:
         raise ValueError(f'{name} is {getattr(self, name)!r}; it must be {legal}.')
+    if self.others and self.region != 'frames':
+      raise ValueError(f'Boxes of unannotated faces are for whole frames, not for {self.region!r}.')
+
+  def recorded(self) -> dict[str, Any]:
+    """The options as a dataset's metadata keeps them: of the boxes of others, only a digest."""
+    text = json.dumps(self.others, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest() if self.others else ''
+    return dataclasses.asdict(dataclasses.replace(self, others={})) | {'others': digest}

@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from tfds_300vw import boxes, clips, face_mask
-from tfds_300vw.encoding import Example, encode_frame, encode_labels
+from tfds_300vw.encoding import Example, encode_frame, encode_labels, open_image, read_image
 from tfds_300vw.options import ClipOptions
 
 FOLDER = '300VW-Mask-Dataset'
@@ -136,8 +135,10 @@ def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[ReleasedVideo]:
   """
   if options.splits is not None:
     raise ValueError('The released dataset has its own split files: edit those instead.')
-  if options.region == 'frames':
-    raise ValueError('The release holds cut-out faces: it has no whole frames.')
+  if options.region in ('eye', 'frames'):
+    raise ValueError(
+      f'The release holds cut-out faces without landmarks: there is no {options.region!r} of it.'
+    )
   root = manual_dir / FOLDER if (manual_dir / FOLDER).is_dir() else manual_dir
   if not (root / 'images_orig').is_dir():
     raise FileNotFoundError(f'No folder images_orig in {root}. Expected:\n{EXPECTED_TREE}')
@@ -198,32 +199,6 @@ def consecutive_frames(frames: Sequence[Frame], clip_length: int) -> list[list[F
   return grouped
 
 
-def read_image(path: pathlib.Path) -> np.ndarray:
-  """Reads an image: uint8 [H, W, 3], RGB.
-
-  Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: it is not an image, or cut short.
-  """
-  return np.asarray(_open(path).convert('RGB'))
-
-
-def image_size(path: pathlib.Path) -> tuple[int, int]:
-  """Reads (width, height) of an image without decoding it.
-
-  Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: it is not an image.
-  """
-  try:
-    with Image.open(path) as image:
-      return image.size
-  except FileNotFoundError:
-    raise
-  except (UnidentifiedImageError, OSError, SyntaxError) as error:
-    raise ValueError(f'{path} cannot be read as an image: {error}.') from error
-
-
 def read_labels(path: pathlib.Path) -> np.ndarray:
   """Reads a label file: class ids, uint8 [H, W].
 
@@ -234,7 +209,7 @@ def read_labels(path: pathlib.Path) -> np.ndarray:
     FileNotFoundError: there is no such file.
     ValueError: it is not an image, or has values that are no class.
   """
-  image = _open(path)
+  image = open_image(path)
   if image.mode in ('L', 'P', '1', 'I', 'I;16'):
     labels = np.asarray(image)
     if labels.max() >= len(face_mask.CLASS_NAMES):
@@ -247,18 +222,6 @@ def read_labels(path: pathlib.Path) -> np.ndarray:
     return face_mask.from_color(np.asarray(image.convert('RGB')))
   except ValueError as error:
     raise ValueError(f'{path}: {error}') from error
-
-
-def _open(path: pathlib.Path) -> Image.Image:
-  """Opens and decodes an image file."""
-  try:
-    image = Image.open(path)
-    image.load()
-  except FileNotFoundError:
-    raise
-  except (UnidentifiedImageError, OSError, SyntaxError) as error:
-    raise ValueError(f'{path} cannot be read as an image: {error}.') from error
-  return image
 
 
 def _region_boxes(

@@ -19,13 +19,11 @@ from tfds_300vw import (
   boxes,
   camera,
   clips,
-  face_mask,
+  crops,
   photographs,
-  released,
-  videos,
   whole_frames,
 )
-from tfds_300vw.encoding import Example
+from tfds_300vw.encoding import Example, read_image
 from tfds_300vw.options import ClipOptions
 
 EXPECTED_TREE = photographs.EXPECTED_TREE
@@ -54,7 +52,7 @@ class StillImage:
     photographs.annotation_file(self.path)
 
   def examples(self) -> Iterator[tuple[str, Example]]:
-    """Yields the one clip of the image with its key.
+    """Yields the one clip of the image with its key; of single eyes, one of each.
 
     Raises:
       ValueError: the image or its annotation is unusable; the message names the file.
@@ -62,31 +60,37 @@ class StillImage:
     """
     annotation = photographs.annotation_file(self.path)
     landmarks = annotations.read_pts(annotation)
-    image = released.read_image(self.path)
+    image = read_image(self.path)
     try:
       if self.split == 'test':
+        views = None
         moved = landmarks[None]
-        clip_boxes = self._boxes(moved, *image.shape[:2])
-        parts = iter([boxes.crop(image, clip_boxes[0])])
       else:
         image, landmarks = surroundings(image, landmarks)
         views = self._views(landmarks)
         moved = np.stack([view.move(landmarks) for view in views])
-        clip_boxes = self._boxes(moved, *image.shape[:2])
-        parts = (view.render(image, box) for view, box in zip(views, clip_boxes))
+      part_boxes = self._boxes(moved, *image.shape[:2])
     except ValueError as error:
       raise ValueError(f'{annotation}: {error}') from error
-    corners = clip_boxes[:, [0, 1, 0, 1]]  # Only what is inside the boxes is filmed.
-    example = videos.cut_clip(
-      parts, moved - corners[:, None, :2], clip_boxes - corners, self.options
-    )
-    example['boxes'] = clip_boxes.astype(np.int32)
-    example |= {
-      'video_id': self.video_id,
-      'frame_numbers': np.arange(1, len(moved) + 1, dtype=np.int32),
-      'frame_rate': np.float32(FRAME_RATE),
-    }
-    yield f'{self.video_id}_{1:06d}', example
+    for part, clip_boxes in part_boxes.items():
+      if views is None:
+        seen = iter([boxes.crop(image, clip_boxes[0])])
+      else:
+        seen = (view.render(image, box) for view, box in zip(views, clip_boxes))
+      corners = clip_boxes[:, [0, 1, 0, 1]]  # Only what is inside the boxes is filmed.
+      found = crops.cut_clips(
+        seen, moved - corners[:, None, :2], {part: clip_boxes - corners}, self.options
+      )
+      yield (
+        clips.clip_name(self.video_id, part, 1),
+        found[part]
+        | {
+          'boxes': clip_boxes.astype(np.int32),
+          'video_id': self.video_id,
+          'frame_numbers': np.arange(1, len(moved) + 1, dtype=np.int32),
+          'frame_rate': np.float32(FRAME_RATE),
+        },
+      )
 
   def _views(self, landmarks: np.ndarray) -> list[camera.View]:
     """What the virtual camera does."""
@@ -98,24 +102,16 @@ class StillImage:
       strength=self.options.camera_motion,
     )
 
-  def _boxes(self, landmarks: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Boxes [T, 4]: each frame's face, or the region for a few frames."""
+  def _boxes(self, landmarks: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
+    """Boxes [T, 4]: each frame's face, or a region's parts for a few frames."""
     options = self.options
     if options.region == 'primary':
-      return np.stack(
-        [boxes.face_box(points, height, width, margin=options.face_margin) for points in landmarks]
-      )
+      faces = [
+        boxes.face_box(points, height, width, margin=options.face_margin) for points in landmarks
+      ]
+      return {'': np.stack(faces)}
     rng = clips.video_rng(options.seed, self.video_id, 'boxes') if self.split == 'train' else None
-    return boxes.window_boxes(
-      landmarks[:, face_mask.REGIONS[options.region].landmarks],
-      height,
-      width,
-      window=options.box_window,
-      margin=options.region_margin,
-      rng=rng,
-      shift=options.box_shift,
-      scale=options.box_scale,
-    )
+    return crops.region_boxes(landmarks, height, width, options, rng)
 
 
 def surroundings(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +161,7 @@ def find(
   paths = photographs.image_files(manual_dir)
   split_of = photographs.split_images(paths, seed=options.seed, lists=options.splits)
   if options.region == 'frames':
-    return whole_frames.find(paths, split_of, options)
+    return whole_frames.find(manual_dir, paths, split_of, options)
   return [
     StillImage(video_id, path, split_of[video_id], options)
     for video_id, path in paths.items()

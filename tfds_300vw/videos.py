@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfds_300vw import annotations, boxes, clips, face_mask, video, whole_frames
-from tfds_300vw.encoding import Example, encode_frame, encode_labels
+from tfds_300vw import annotations, boxes, clips, crops, others, video, whole_frames
+from tfds_300vw.encoding import Example
 from tfds_300vw.options import ClipOptions
+from tfds_300vw.others import Boxes
 
 FOLDER = '300VW_Dataset_2015_12_14'
 EXPECTED_TREE = f"""\
@@ -32,6 +33,7 @@ class AnnotatedVideo:
   path: pathlib.Path
   split: str
   options: ClipOptions
+  others: Mapping[int, Boxes] = dataclasses.field(default_factory=dict)  # By number of the frame.
 
   @property
   def files(self) -> tuple[pathlib.Path, ...]:
@@ -62,34 +64,39 @@ class AnnotatedVideo:
     )
     frames = (frame.image for frame in video.read_frames(self.path, ranges))
     rng = clips.video_rng(self.options.seed, self.video_id, 'boxes')
+    size = (info.height, info.width)
     for start, stop in ranges:
+      frame_numbers = range(start + 1, stop + 1)
       landmarks = np.stack([annotations.read_pts(path) for path in frame_files[start:stop]])
+      unannotated = others.at_frames(self.others, frame_numbers)
       try:
-        clip_boxes = self._boxes(landmarks, info, rng)
+        part_boxes = self._boxes(landmarks, *size, rng)
+        other_boxes = others.stack(unannotated, [size] * len(landmarks))
       except ValueError as error:
         raise ValueError(
           f'{frame_files[start]} to {frame_files[stop - 1].name}: {error}'
         ) from error
       if self.options.region == 'frames':
-        example = whole_frames.cut_clip(frames, landmarks[:, None], self.options)
+        found = {'': whole_frames.cut_clip(frames, landmarks[:, None], other_boxes, self.options)}
       else:
-        example = cut_clip(frames, landmarks, clip_boxes, self.options)
-      example |= {
-        'video_id': self.video_id,
-        'frame_numbers': np.arange(start + 1, stop + 1, dtype=np.int32),
-        'frame_rate': np.float32(info.frame_rate),
-      }
-      yield f'{self.video_id}_{start + 1:06d}', example
+        found = crops.cut_clips(frames, landmarks, part_boxes, self.options)
+      for part, example in found.items():
+        example |= {
+          'video_id': self.video_id,
+          'frame_numbers': np.array(frame_numbers, np.int32),
+          'frame_rate': np.float32(info.frame_rate),
+        }
+        yield clips.clip_name(self.video_id, part, start + 1), example
 
   def _boxes(
-    self, landmarks: np.ndarray, info: video.VideoInfo, rng: np.random.Generator
-  ) -> np.ndarray:
-    """Boxes [T, 4] in the video's frame: each frame's face, or the region for a few frames."""
-    options, size = self.options, (info.height, info.width)
+    self, landmarks: np.ndarray, height: int, width: int, rng: np.random.Generator
+  ) -> dict[str, np.ndarray]:
+    """Boxes [T, 4] in the video's frame, by part: of each frame, or fixed for a few frames."""
+    options, size = self.options, (height, width)
     if options.region == 'frames':  # Only to see that each face is inside.
-      return np.stack([boxes.face_box(points, *size) for points in landmarks])
+      return {'': np.stack([boxes.face_box(points, *size) for points in landmarks])}
     if options.region == 'primary' and (options.face_window > 1 or options.face_shift):
-      return boxes.window_boxes(
+      found = boxes.window_boxes(
         landmarks,
         *size,
         window=options.face_window,
@@ -98,48 +105,11 @@ class AnnotatedVideo:
         shift=options.face_shift,
         scale=0.0,
       )
+      return {'': found}
     if options.region == 'primary':
-      return np.stack(
-        [boxes.face_box(points, *size, margin=options.face_margin) for points in landmarks]
-      )
-    return boxes.window_boxes(
-      landmarks[:, face_mask.REGIONS[options.region].landmarks],
-      *size,
-      window=options.box_window,
-      margin=options.region_margin,
-      rng=rng if self.split == 'train' else None,
-      shift=options.box_shift,
-      scale=options.box_scale,
-    )
-
-
-def cut_clip(
-  frames: Iterator[np.ndarray], landmarks: np.ndarray, clip_boxes: np.ndarray, options: ClipOptions
-) -> Example:
-  """Cuts one clip's boxes out of its frames and draws their labels.
-
-  Args:
-    frames: Gives the clip's frames, uint8 [H, W, 3].
-    landmarks: [T, 68, 2] in the pixels of the whole frame.
-    clip_boxes: [T, 4] in the same pixels.
-    options: Of the dataset.
-
-  Returns:
-    The encoded frames and labels, the boxes, and the landmarks in the pixels of the crop.
-  """
-  jpegs, pngs = [], []
-  inside = landmarks - clip_boxes[:, None, :2]
-  for points, box in zip(inside, clip_boxes):
-    frame = boxes.crop(next(frames), box)
-    labels = face_mask.landmarks_to_mask(points, *frame.shape[:2])
-    jpegs.append(encode_frame(frame, options.jpeg_quality))
-    pngs.append(encode_labels(face_mask.region_labels(labels, options.region)))
-  return {
-    'images': jpegs,
-    'labels': pngs,
-    'landmarks': inside.astype(np.float32),
-    'boxes': clip_boxes.astype(np.int32),
-  }
+      faces = [boxes.face_box(points, *size, margin=options.face_margin) for points in landmarks]
+      return {'': np.stack(faces)}
+    return crops.region_boxes(landmarks, *size, options, rng if self.split == 'train' else None)
 
 
 def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[AnnotatedVideo]:
@@ -154,7 +124,8 @@ def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[AnnotatedVideo]
 
   Raises:
     FileNotFoundError: there is no video.
-    ValueError: the user's lists or bad frames name a video that is not there.
+    ValueError: the user's lists or bad frames name a video that is not there, or the boxes of
+      unannotated faces are of other videos.
   """
   root = manual_dir / FOLDER if (manual_dir / FOLDER).is_dir() else manual_dir
   paths = {}
@@ -175,8 +146,12 @@ def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[AnnotatedVideo]
     ).items()
     for video_id in video_ids
   }
+  others.check_names(options.others, paths)
+  own = dataclasses.replace(options, others={})  # Each worker gets the boxes of its video alone.
   return [
-    AnnotatedVideo(video_id, path, split_of[video_id], options)
+    AnnotatedVideo(
+      video_id, path, split_of[video_id], own, others.of_video(options.others, video_id)
+    )
     for video_id, path in paths.items()
     if video_id in split_of
   ]

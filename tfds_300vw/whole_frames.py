@@ -6,21 +6,21 @@ Frames are stored at a reduced size; landmarks and boxes shrink with them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import pathlib
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from tfds_300vw import annotations, boxes, photographs, released
-from tfds_300vw.encoding import Example, encode_frame
+from tfds_300vw import annotations, boxes, clips, others, photographs
+from tfds_300vw.encoding import Example, encode_frame, is_plain_jpeg, open_image
 from tfds_300vw.options import ClipOptions
+from tfds_300vw.others import Boxes
 
 CLIP_LENGTH = 10  # Frames: whoever wants one frame reads its clip.
 FRAME_RATE = 25.0  # Frames per second of a photograph: nominal.
-_ORIENTATION = 0x0112  # EXIF.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Photograph:
     files: One for each face; all hold the same picture.
     split: 'train', 'validation' or 'test'.
     options: Of the dataset.
+    others: Boxes of faces that nobody annotated, in the picture's pixels.
   """
 
   video_id: str
   files: tuple[pathlib.Path, ...]
   split: str
   options: ClipOptions
+  others: Boxes = ()
 
   @property
   def path(self) -> pathlib.Path:
@@ -57,7 +59,8 @@ class Photograph:
       FileNotFoundError: one of them is missing.
     """
     self.check_files()
-    image = released.read_image(self.path)
+    picture = open_image(self.path)
+    image = np.asarray(picture.convert('RGB'))
     faces = []
     for path in map(photographs.annotation_file, self.files):
       faces.append(annotations.read_pts(path))
@@ -65,61 +68,79 @@ class Photograph:
         boxes.face_box(faces[-1], *image.shape[:2])  # Only to see that the face is inside.
       except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
-    example = cut_clip(iter([image]), np.stack(faces)[None], self.options)
-    if max(image.shape) <= self.options.frame_side and _is_plain_jpeg(self.path):
+    try:
+      other_boxes = others.stack([self.others], [image.shape[:2]])
+    except ValueError as error:
+      raise ValueError(f'{self.path}: {error}') from error
+    example = cut_clip(iter([image]), np.stack(faces)[None], other_boxes, self.options)
+    if max(image.shape) <= self.options.frame_side and is_plain_jpeg(picture):
       example['images'] = [self.path.read_bytes()]  # Coded once, not twice.
     example |= {
       'video_id': self.video_id,
       'frame_numbers': np.array([1], np.int32),
       'frame_rate': np.float32(FRAME_RATE),
     }
-    yield f'{self.video_id}_{1:06d}', example
+    yield clips.clip_name(self.video_id, '', 1), example
 
 
 def find(
-  paths: dict[str, pathlib.Path], split_of: dict[str, str], options: ClipOptions
+  manual_dir: pathlib.Path,
+  paths: dict[str, pathlib.Path],
+  split_of: dict[str, str],
+  options: ClipOptions,
 ) -> list[Photograph]:
   """Makes one example of each picture.
 
   Args:
+    manual_dir: Holds the images.
     paths: By image id, as `photographs.image_files` gives them.
     split_of: The split of each image; a picture without a split is left out.
     options: Of the dataset.
 
   Returns:
     The pictures of all splits in the order of their first files, with the faces of all files.
+
+  Raises:
+    ValueError: the boxes of unannotated faces are of other images.
   """
   image_of = {path: image_id for image_id, path in paths.items()}
+  name_of = {path: path.relative_to(manual_dir).with_suffix('').as_posix() for path in image_of}
+  others.check_names(options.others, name_of.values())
+  own = dataclasses.replace(options, others={})  # Each worker gets the boxes of its picture alone.
   found = []
   for video_id, files in photographs.pictures(paths).items():
     splits = [split_of[image_of[path]] for path in files if image_of[path] in split_of]
+    of_files = (options.others[name_of[path]] for path in files if name_of[path] in options.others)
     if splits:
-      found.append(Photograph(video_id, files, splits[0], options))
+      found.append(Photograph(video_id, files, splits[0], own, next(of_files, ())))
   return found
 
 
-def cut_clip(frames: Iterator[np.ndarray], landmarks: np.ndarray, options: ClipOptions) -> Example:
+def cut_clip(
+  frames: Iterator[np.ndarray], landmarks: np.ndarray, other_boxes: np.ndarray, options: ClipOptions
+) -> Example:
   """Shrinks the frames of one clip, and what is known of them.
 
   Args:
     frames: Gives the clip's frames, uint8 [H, W, 3].
     landmarks: [T, F, 68, 2] in pixels of those frames; NaN where a face is absent.
+    other_boxes: Of faces that nobody annotated, [T, G, 4] in the same pixels; NaN where there are
+      fewer.
     options: Of the dataset.
 
   Returns:
-    The encoded frames, the landmarks in their pixels, and no other faces.
+    The encoded frames, and the landmarks and boxes in their pixels.
   """
-  jpegs, moved = [], []
-  for points in landmarks:
-    frame = next(frames)
+  jpegs, scales = [], []
+  for frame in itertools.islice(frames, len(landmarks)):
     small = shrink(frame, options.frame_side)
     jpegs.append(encode_frame(small, options.jpeg_quality))
-    scales = np.array(small.shape[1::-1]) / frame.shape[1::-1]
-    moved.append((points + 0.5) * scales - 0.5)
+    scales.append(np.array(small.shape[1::-1]) / frame.shape[1::-1])
+  by = np.stack(scales)[:, None]  # [T, 1, 2], x then y.
   return {
     'images': jpegs,
-    'landmarks': np.stack(moved).astype(np.float32),
-    'others': np.zeros((len(landmarks), 0, 4), np.float32),
+    'landmarks': ((landmarks + 0.5) * by[:, None] - 0.5).astype(np.float32),
+    'others': (other_boxes * np.tile(by, 2)).astype(np.float32),
   }
 
 
@@ -135,10 +156,3 @@ def shrink(frame: np.ndarray, side: int) -> np.ndarray:
     return frame
   height, width = (max(math.floor(edge * scale + 0.5), 1) for edge in frame.shape[:2])
   return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def _is_plain_jpeg(path: pathlib.Path) -> bool:
-  """Whether a file's bytes give the pixels that `read_image` does, whoever decodes them."""
-  with Image.open(path) as image:
-    upright = image.getexif().get(_ORIENTATION, 1) == 1
-    return image.format == 'JPEG' and image.mode == 'RGB' and upright

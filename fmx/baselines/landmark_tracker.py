@@ -18,8 +18,9 @@ import numpy as np
 from fmx.baselines.landmarks import LandmarkModel, crop_box, landmark_box, overlap, side
 from fmx.finding.cuts import CutDetector
 from fmx.labelling import frame_masks
-from fmx.labelling.frame_masks import FrameMasks, Piece
+from fmx.labelling.frame_masks import DOUBTFUL, GOOD, FrameMasks, Piece
 from tfds_300vw import boxes, face_mask
+from tfds_300vw.pose import five_points, roll_of
 
 CERTAIN = 0.0  # Score from which a detection starts a face: dlib's own threshold.
 FAINT = -0.5  # Score from which a detection confirms a face that is followed.
@@ -237,10 +238,12 @@ def draw(
       whole,
       face_mask.landmarks_to_mask(face.landmarks, *size),
       None,
+      roll_of(five_points(face.landmarks)),
+      DOUBTFUL if face.unseen else GOOD,
     )
     for face in faces
   ]
-  return frame_masks.compose(pieces, index, *size, is_cut=is_cut)
+  return frame_masks.compose(pieces, index, *size, is_cut=is_cut, window=index)
 
 
 def _distinct(faces: Sequence[TrackedFace]) -> list[TrackedFace]:

@@ -13,11 +13,14 @@ import numpy as np
 from fmx.data.prefetch import prefetch
 from fmx.data.prepared import Dataset, Window, Windows, open_dataset
 from fmx.data.transforms import Augmentation, augment, resize_frame, resize_window
+from fmx.data.views import FrameWindows, TrainView
 
 __all__ = [
   'Dataset',
   'EvalBatch',
   'EvalWindow',
+  'FrameWindows',
+  'TrainView',
   'Window',
   'Windows',
   'clip_windows',
@@ -25,6 +28,7 @@ __all__ = [
   'open_dataset',
   'steps_per_epoch',
   'train_batches',
+  'view_batches',
 ]
 
 Batch = dict[str, np.ndarray]
@@ -87,7 +91,7 @@ def train_batches(
   workers: int = 0,
   start_step: int = 0,
 ) -> Iterator[Batch]:
-  """Yields training batches for ever, from the step `start_step` on.
+  """Yields training batches of stored clips for ever, from the step `start_step` on.
 
   Every epoch has each window once, in an order of its own; a batch may hold the end of one and the
   start of the next. Step n is the same whether or not the steps before it were read.
@@ -113,28 +117,56 @@ def train_batches(
   Raises:
     ValueError: the batch does not divide over the devices, or there is no window to train on.
   """
-  per_device = _per_device(batch_size, num_devices, process_count)
   windows = Windows(dataset, 'train', clip_length, keep_rest=False)
-  # Random numbers hang on a window's place in the whole run, so they are drawn before any slicing.
-  # There is no remainder; without that word grain 0.2.18 rounds the length of batches of one up to
-  # more than an index can hold.
-  batches = (
-    grain.MapDataset.source(windows)
-    .seed(seed)
-    .shuffle()
-    .repeat()
-    .random_map(_TrainExample(image_size, augmentation))
-    .batch(per_device, drop_remainder=True)
-    .batch(num_devices, drop_remainder=True)
-    .slice(slice(process_index, None, process_count))
-    .slice(slice(start_step, None))
+  examples = grain.MapDataset.source(windows).seed(seed).shuffle().repeat()
+  examples = examples.random_map(_TrainExample(image_size, augmentation))
+  per_device = _per_device(batch_size, num_devices, process_count)
+  return _batches(
+    examples, per_device, num_devices, process_index, process_count, workers, start_step
   )
-  return prefetch(batches, workers)
+
+
+def view_batches(
+  view: TrainView,
+  *,
+  batch_size: int,
+  num_devices: int,
+  seed: int,
+  process_index: int = 0,
+  process_count: int = 1,
+  workers: int = 0,
+  start_step: int = 0,
+) -> Iterator[Batch]:
+  """Yields training batches of windows that a virtual camera cuts, for ever; as `train_batches`.
+
+  Every window is a draw of its own; an epoch has as many as the split has faces.
+
+  Args:
+    view: What is cut, and how it varies.
+    batch_size: Windows of one step on the devices of all processes.
+    num_devices: D, the devices of each process.
+    seed: Of the draws.
+    process_index: Of this process.
+    process_count: Of all processes.
+    workers: Processes that read, decode and cut; 0 uses threads of this process.
+    start_step: The steps already taken.
+
+  Returns:
+    As `train_batches`, with T = 1; 'window' has the numbers of frames, for
+    `FrameWindows.describe`.
+
+  Raises:
+    ValueError: the batch does not divide over the devices.
+  """
+  examples = grain.MapDataset.range(len(view.windows)).seed(seed).repeat().random_map(view)
+  per_device = _per_device(batch_size, num_devices, process_count)
+  return _batches(
+    examples, per_device, num_devices, process_index, process_count, workers, start_step
+  )
 
 
 def eval_batches(
-  dataset: Dataset,
-  split: str,
+  windows: Windows | FrameWindows,
   *,
   image_size: int,
   clip_length: int,
@@ -145,15 +177,14 @@ def eval_batches(
   keep_frames: bool = False,
   workers: int = 0,
 ) -> Iterator[EvalBatch]:
-  """Yields every frame of a split exactly once, in order; the last batch is padded, never dropped.
+  """Yields every window exactly once, in order; the last batch is padded, never dropped.
 
   Every process yields the same number of batches, the last perhaps without a window.
 
   Args:
-    dataset: As `open_dataset` gives it.
-    split: 'train', 'validation' or 'test'.
+    windows: Of a split; a clip's last may be shorter than the others.
     image_size: S, in pixels.
-    clip_length: T, frames of a window. What is left of a clip is a shorter window.
+    clip_length: T, frames of a window.
     batch_size: Windows of one step on the devices of all processes.
     num_devices: D, the devices of each process.
     process_index: Of this process. Process p has the devices p·D … p·D + D − 1.
@@ -162,11 +193,11 @@ def eval_batches(
     workers: Processes that read and decode; 0 uses threads of this process.
 
   Raises:
-    ValueError: the batch does not divide over the devices, or there is no such split.
+    ValueError: the batch does not divide over the devices.
   """
   per_device = _per_device(batch_size, num_devices, process_count)
   steps = _EvalSteps(
-    windows=Windows(dataset, split, clip_length, keep_rest=True),
+    windows=windows,
     batch_size=batch_size,
     first=process_index * num_devices * per_device,
     shape=(num_devices, per_device, clip_length, image_size, image_size, 3),
@@ -235,7 +266,7 @@ class _EvalSteps:
     keep_frames: Whether windows keep their frames.
   """
 
-  windows: Windows
+  windows: Windows | FrameWindows
   batch_size: int
   first: int
   shape: tuple[int, int, int, int, int, int]
@@ -269,6 +300,28 @@ class _EvalSteps:
         )
       )
     return EvalBatch(video.reshape(self.shape), lengths.reshape(self.shape[:2]), kept)
+
+
+def _batches(
+  examples: grain.MapDataset,
+  per_device: int,
+  num_devices: int,
+  process_index: int,
+  process_count: int,
+  workers: int,
+  start_step: int,
+) -> Iterator[Batch]:
+  """This process's batches out of the examples of all, from a step on."""
+  # Random numbers hang on a window's place in the whole run, so they are drawn before any slicing.
+  # There is no remainder; without that word grain 0.2.18 rounds the length of batches of one up to
+  # more than an index can hold.
+  batches = (
+    examples.batch(per_device, drop_remainder=True)
+    .batch(num_devices, drop_remainder=True)
+    .slice(slice(process_index, None, process_count))
+    .slice(slice(start_step, None))
+  )
+  return prefetch(batches, workers)
 
 
 def _per_device(batch_size: int, num_devices: int, process_count: int) -> int:

@@ -17,9 +17,9 @@ from fmx.data.transforms import resize_frame, resize_labels
 from fmx.evaluation import protocol, run
 from fmx.evaluation.confusion import confusion_counts
 from fmx.evaluation.temporal import TemporalQuality
+from fmx.evaluation.zoom import PARTS, RegionState, zoom_in
 from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, check_windows, stack, stack_windows, unstack
-from fmx.labelling.zoom import PARTS, RegionState, zoom_in
 from fmx.weights import Model
 
 Clip = Sequence[pipeline.Window]

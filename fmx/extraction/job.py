@@ -24,6 +24,7 @@ from fmx.extraction.outputs import (
 )
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
+from fmx.labelling.frame_masks import DOUBTFUL
 from fmx.stopping import stop_requests
 from fmx.workdir import (
   OVERLAY,
@@ -109,7 +110,7 @@ def is_box(box: Sequence[float]) -> bool:
 
 def network(config: ConfigDict) -> Extractor:
   """The networks of the weights."""
-  from fmx.labelling.extractor import FaceMaskExtractor  # It needs jax, and a detector.
+  from fmx.labelling.extractor import FaceMaskExtractor  # It needs jax.
 
   options = config.extraction
   return FaceMaskExtractor(
@@ -271,6 +272,11 @@ def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
   print(
     f'{totals["frames"]} frames, {totals["frames_without_face"]} of them without a face, '
     f'{totals["cuts"]} cuts; {pace["frames_per_second"]:.1f} frames/s ({shares}).'
+  )
+  lost, doubtful = sum(totals['frames_lost'].values()), totals['verdicts'][DOUBTFUL]
+  print(
+    f'In {totals["windows_refound"]} of {totals["windows"]} windows a face had to be found again; '
+    f'a face that was followed has no mask in {lost} frames and a doubtful one in {doubtful}.'
   )
   print(f'Look at {workdir / OVERLAY}; the numbers are in {workdir / SUMMARY}.')
 

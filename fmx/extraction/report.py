@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fmx.labelling.frame_masks import FrameMasks
+from fmx.labelling.frame_masks import REFOUND, VERDICTS, FrameMasks
 from tfds_300vw.face_mask import CLASS_NAMES
 
-VERSION = 1  # Of the summary's layout.
+VERSION = 2  # Of the summary's layout.
 START = 'start'  # The first window of a command, which compiles.
 
 
@@ -36,12 +36,15 @@ def frame_entry(name: str, seconds: float, masks: FrameMasks) -> dict[str, Any]:
     'faces': [
       {
         'id': face.id,
+        'verdict': face.verdict,
         'box': np.asarray(face.box).tolist(),
+        'roll': round(math.degrees(face.roll), 1),
         'areas': face.areas,
         'confidence': None if face.confidence is None else round(float(face.confidence), 4),
       }
       for face in masks.faces
     ],
+    'lost': list(masks.lost),
   }
 
 
@@ -53,6 +56,11 @@ class Totals:
   frames_with_face: int = 0
   cuts: int = 0  # After the first frame.
   frames_of_face: Counter = dataclasses.field(default_factory=Counter)  # By id.
+  frames_lost: Counter = dataclasses.field(default_factory=Counter)  # Likewise.
+  verdicts: Counter = dataclasses.field(default_factory=Counter)  # Faces of frames, by verdict.
+  windows: int = 0
+  windows_refound: int = 0
+  refound: int = -1  # Where the last window began in which a face was found again.
   areas: Counter = dataclasses.field(default_factory=Counter)  # Pixels by class name.
   confidence: float = 0.0  # Sum over faces that have one.
   confident: int = 0  # Their number.
@@ -62,7 +70,12 @@ class Totals:
     self.frames += 1
     self.frames_with_face += bool(masks.faces)
     self.cuts += masks.is_cut and masks.index > 0
+    self.windows += masks.window == masks.index
+    self.frames_lost.update(masks.lost)
+    if masks.window != self.refound and any(face.verdict == REFOUND for face in masks.faces):
+      self.windows_refound, self.refound = self.windows_refound + 1, masks.window
     for face in masks.faces:
+      self.verdicts[face.verdict] += 1
       self.frames_of_face[face.id] += 1
       self.areas.update(face.areas)
       if face.confidence is not None:
@@ -77,6 +90,10 @@ class Totals:
       'frames_without_face': self.frames - self.frames_with_face,
       'cuts': self.cuts,
       'frames_by_face': {str(i): count for i, count in sorted(self.frames_of_face.items())},
+      'frames_lost': {str(i): count for i, count in sorted(self.frames_lost.items())},
+      'verdicts': {verdict: self.verdicts[verdict] for verdict in VERDICTS},
+      'windows': self.windows,
+      'windows_refound': self.windows_refound,
       'mean_areas': {
         name: round(self.areas[name] / faces, 2) if faces else None for name in CLASS_NAMES[1:]
       },

@@ -1,7 +1,6 @@
-"""Where faces are: frames and masks in, boxes out.
+"""Where faces are: frames in, poses out, and whether masks agree with them.
 
-`detection` finds faces in one frame, `tracking` follows them from window to window by their own
-masks, which `mask_shape` measures; `cuts` says where a new shot begins. Boxes leave the room, class
-ids come in: it never asks for a label itself, so it imports no other room but `fmx.models` and
-`fmx.data.transforms`, and beside the rooms only `fmx.weights`.
+`looking` asks the finder, the `follower` knows whose each found face is (`association`, by place and
+by `appearance`) and gives every frame a smoothed pose (`motion`); `cuts` says where a new shot begins
+and `verification` what masks show. Class ids come in, but the room never asks for a label itself.
 """

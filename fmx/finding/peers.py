@@ -86,7 +86,10 @@ def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     float64 [N, M] in [0, 1].
   """
   boxes, others = np.asarray(boxes, np.float64)[:, None], np.asarray(others, np.float64)[None]
-  low, high = np.maximum(boxes[..., :2], others[..., :2]), np.minimum(boxes[..., 2:], others[..., 2:])
+  low, high = (
+    np.maximum(boxes[..., :2], others[..., :2]),
+    np.minimum(boxes[..., 2:], others[..., 2:]),
+  )
   shared = np.prod(np.maximum(high - low, 0), axis=-1)
   areas = [np.prod(each[..., 2:] - each[..., :2], axis=-1) for each in (boxes, others)]
   return shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)

@@ -2,9 +2,9 @@
 
   python -m fmx.finding.unannotated --photographs=photos --videos=300vw --to=others.json
 
-writes {name: [[x0, y0, x1, y1], …]}, boxes in pixels of the file, where a name is that of the image
-or of the annotation below its folder: helen/100032540_1, 001/000006. Faces near annotated ones are
-left out. Needs the extra `peers`.
+writes {key: [[x0, y0, x1, y1], …]}, boxes in shares of width and height. A key is that of the frame in
+the dataset: its id and the number of the frame, helen_100032540_1_000001 or 001_000006. Faces near
+annotated ones are left out. Needs the extra `peers`.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ SUFFIXES = ('.jpg', '.jpeg', '.png')
 
 
 def photographs(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, list[pathlib.Path]]]:
-  """Yields the name, the picture uint8 [H, W, 3] and the annotations of each image file."""
+  """Yields the key, the picture uint8 [H, W, 3] and the annotations of each image file."""
   for path in sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES):
     name = path.relative_to(folder).with_suffix('')
     shared = sorted(path.parent.glob(f'{path.stem.rpartition("_")[0]}_*.pts'))
     image = cv2.imread(str(path))
     if image is None:
       raise ValueError(f'{path} is no image: take it away, or restore it.')
-    yield name.as_posix(), image[..., ::-1], shared or [path.with_suffix('.pts')]
+    yield f'{name.as_posix().replace("/", "_")}_{1:06d}', image[..., ::-1], shared or [path.with_suffix('.pts')]
 
 
-def frames(folder: pathlib.Path, every: int) -> Iterator[tuple[str, np.ndarray, list[pathlib.Path]]]:
+def frames(
+  folder: pathlib.Path, every: int
+) -> Iterator[tuple[str, np.ndarray, list[pathlib.Path]]]:
   """Yields the same of every so manieth frame of each video in 300VW's layout."""
   for path in sorted(folder.glob('*/vid.*')):
     for frame in video.read_frames(path):
       if frame.index % every == 0:
         points = path.parent / 'annot' / f'{frame.index + 1:06d}.pts'
-        yield f'{path.parent.name}/{points.stem}', frame.image, [points]
+        yield f'{path.parent.name}_{points.stem}', frame.image, [points]
 
 
 def faces(image: np.ndarray, detectors: dict) -> np.ndarray:
@@ -90,7 +92,9 @@ def main(arguments: list[str] | None = None) -> None:
   for source in sources:
     for name, image, files in source:
       landmarks = [read_pts(path) for path in files]
-      others[name] = unannotated(faces(image, detectors), landmarks).round(1).tolist()
+      boxes = unannotated(faces(image, detectors), landmarks)
+      height, width = image.shape[:2]
+      others[name] = (boxes / (width, height, width, height)).round(4).tolist()
   partial = options.to.with_suffix('.partial')
   partial.write_text(json.dumps(others, indent=0) + '\n')
   os.replace(partial, options.to)

@@ -1,5 +1,7 @@
 """From the frames of a video to their masks, window by window, in constant memory."""
 
+from __future__ import annotations
+
 import copy
 import dataclasses
 import os
@@ -11,15 +13,18 @@ import numpy as np
 from fmx import pretrained
 from fmx import weights as weights_folder
 from fmx.finding.cuts import CutDetector
-from fmx.finding.detection import FaceDetector
-from fmx.finding.tracking import FaceTracker, Track
+from fmx.finding.follower import Follower
+from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
-from fmx.labelling.faces import FaceState, label_faces
 from fmx.labelling.frame_masks import FrameMasks
+from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
-from fmx.labelling.zoom import PARTS
+from fmx.labelling.window import ShotState, label_window
+from tfds_300vw import boxes
+from tfds_300vw.pose import Pose
 
-SETTLING = 2  # Looks at the first frame of a new face, before its box is fixed for a window.
+# Where the five points of a face are in the mean, in units of its size around its middle.
+_USUAL_POINTS = np.array([[-0.22, -0.31], [0.22, -0.31], [0, -0.08], [-0.19, 0.15], [0.19, 0.15]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +34,14 @@ class ExtractionState:
   Attributes:
     next_index: Place in the video of the frame to go on with, from 0.
     size: Height and width of the frames, in pixels.
-    tracker: Where the faces are.
+    shot: What is known of the faces.
     cuts: What the next frame is compared with.
-    faces: By id.
   """
 
   next_index: int
   size: tuple[int, int]
-  tracker: FaceTracker
+  shot: ShotState
   cuts: CutDetector
-  faces: Mapping[int, FaceState]
 
 
 class FaceMaskExtractor:
@@ -51,13 +54,13 @@ class FaceMaskExtractor:
 
   def __init__(
     self,
-    weights: str | os.PathLike | Mapping[str, weights_folder.Model] | None = None,
+    weights: str | os.PathLike | Mapping[str, Any] | None = None,
     *,
     max_faces: int = 1,
     box: Sequence[int] | None = None,
     state: str = 'stream',
     zoom: bool = True,
-    detector: FaceDetector | None = None,
+    finder: Finder | None = None,
   ):
     """Loads the networks.
 
@@ -67,16 +70,21 @@ class FaceMaskExtractor:
       max_faces: How many faces of a frame are labelled, the largest ones.
       box: x0, y0, x1, y1 of the face in the first frame, in pixels; None finds faces.
       state: 'stream' hands the networks' state from window to window of a shot; 'reset' starts each
-        window anew, as the paper does.
-      zoom: Whether the models of eyes and mouth refine the masks, as far as the weights have them.
-      detector: Finds faces; None makes one.
+        window anew, as the paper does. It makes no difference to networks without a memory.
+      zoom: Whether the networks of mouth and eyes refine the masks, as far as the weights have them.
+      finder: Finds faces; None takes the one of the weights.
 
     Raises:
-      ValueError: an option is none of those that exist, or the weights hold no primary network.
+      ValueError: an option is none of those that exist, or the weights lack the primary network or
+        the finder.
       OSError: the weights cannot be read, or none ship with this copy of fmx.
     """
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
+    if max_faces < 1:
+      raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
+    if box is not None and (len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]):
+      raise ValueError(f'box is {tuple(box)}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.')
     if weights is None:
       weights = pretrained.folder()
     models = dict(weights) if isinstance(weights, Mapping) else weights_folder.load(weights)
@@ -85,13 +93,17 @@ class FaceMaskExtractor:
         f'The weights hold {", ".join(models) or "nothing"}, but masks of whole faces need the '
         "network 'primary'."
       )
+    self._finder = _finder_of(models) if finder is None else finder
     names = ('primary', *(PARTS if zoom else ()))
-    check_windows({name: models[name] for name in names if name in models})
-    self._predictors = {name: Predictor(models[name]) for name in names if name in models}
-    self._clip_length = models['primary'].clip_length
+    used = {name: models[name] for name in names if name in models}
+    with_memory = {name: model for name, model in used.items() if model.network.temporal}
+    check_windows(with_memory)
+    self._length = next((m.clip_length for m in with_memory.values()), boxes.WINDOW)
+    self._predictors = {
+      name: Predictor(model, clip_length=self._length) for name, model in used.items()
+    }
     self._stream = state == 'stream'
     self._max_faces, self._box = max_faces, box
-    self._detector = FaceDetector() if detector is None else detector
 
   def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[FrameMasks]:
     """Yields the masks of every frame.
@@ -100,7 +112,7 @@ class FaceMaskExtractor:
       frames: uint8 [H, W, 3], RGB, all of one size.
 
     Raises:
-      ValueError: there is no frame, or one is no such image.
+      ValueError: there is no frame, one is no such image, or the box is outside of the first.
     """
     for window, _ in self.windows(frames):
       yield from window
@@ -119,9 +131,9 @@ class FaceMaskExtractor:
         shorter, a network's state starts anew.)
 
     Raises:
-      ValueError: there is no frame, or one is no such image.
+      ValueError: there is no frame, one is no such image, or the box is outside of the first.
     """
-    now = _Progress(state, FaceTracker(self._detector, max_faces=self._max_faces, box=self._box))
+    now = _Progress(state, ShotState(Follower(self._max_faces)))
     window: list[np.ndarray] = []
     for index, frame in enumerate(frames, start=now.index):
       now.check(frame, index)
@@ -132,7 +144,7 @@ class FaceMaskExtractor:
           window = []
         now.begin_shot()
       window.append(frame)
-      if len(window) == self._clip_length:
+      if len(window) == self._length:
         yield self._label(window, now), now.snapshot(now.cuts)
         window = []
     if window:
@@ -140,48 +152,29 @@ class FaceMaskExtractor:
     elif now.size is None:
       raise ValueError('There is not a single frame to extract masks from.')
 
-  def _label(self, frames: Sequence[np.ndarray], now: '_Progress') -> list[FrameMasks]:
+  def _label(self, frames: Sequence[np.ndarray], now: _Progress) -> list[FrameMasks]:
     """Labels all faces of one window at once."""
-    tracks = now.tracker.start_window(frames[0])
-    for _ in range(SETTLING):
-      tracks = self._settle(frames[0], tracks, now.tracker)
-    found = []
-    if tracks:
-      found = label_faces(frames, tracks, now.faces, self._predictors, stream=self._stream)
-    none = now.tracker.finish_window({face.id: face.inside() for face in found})
-    found = [face for face in found if face.id not in none]
-    now.faces = {face.id: face.state for face in found}
-    masks = [
-      frame_masks.compose(
-        [face.piece(time) for face in found],
-        now.index + time,
-        *now.size,
-        is_cut=now.is_cut and time == 0,
-      )
-      for time in range(len(frames))
-    ]
+    if now.index == 0 and self._box is not None:
+      given = now.shot.follower.given(_pose_in(self._box, now.size), 0, frames[0], _USUAL_POINTS)
+      now.shot = dataclasses.replace(now.shot, follower=given)
+    masks, now.shot = label_window(
+      frames, now.shot, self._finder, self._predictors, start=now.index, is_cut=now.is_cut
+    )
+    if not self._stream:
+      now.shot = dataclasses.replace(now.shot, faces={})
     now.index, now.is_cut = now.index + len(frames), False
     return masks
-
-  def _settle(self, frame: np.ndarray, tracks: list[Track], tracker: FaceTracker) -> list[Track]:
-    """Moves the boxes of new faces to where the primary network sees them."""
-    new = [track for track in tracks if track.is_new]
-    if not new:
-      return tracks
-    primary = {'primary': self._predictors['primary']}
-    found = label_faces([frame], new, {}, primary, stream=False)
-    return tracker.settle({face.id: face.inside() for face in found})
 
 
 class _Progress:
   """Where an extraction has come to."""
 
-  def __init__(self, state: ExtractionState | None, tracker: FaceTracker):
+  def __init__(self, state: ExtractionState | None, shot: ShotState):
     self.index, self.size, self.is_cut = 0, None, False
-    self.tracker, self.cuts, self.faces = tracker, CutDetector(), {}
+    self.shot, self.cuts = shot, CutDetector()
     if state is not None:
-      self.index, self.size, self.faces = state.next_index, state.size, state.faces
-      self.tracker, self.cuts = copy.deepcopy((state.tracker, state.cuts))  # May be used again.
+      self.index, self.size, self.shot = state.next_index, state.size, state.shot
+      self.cuts = copy.deepcopy(state.cuts)  # May be used again.
 
   def check(self, frame: Any, index: int) -> None:
     """Raises ValueError if the frame is no image of the size of those before."""
@@ -190,10 +183,31 @@ class _Progress:
 
   def begin_shot(self) -> None:
     """Forgets what does not outlive a cut."""
-    self.tracker.cut()
-    self.faces, self.is_cut = {}, True
+    self.shot, self.is_cut = ShotState(self.shot.follower.after_cut()), True
 
   def snapshot(self, cuts: CutDetector) -> ExtractionState:
     """The state after a window; `cuts` must not have seen the next frame."""
-    tracker, cuts = copy.deepcopy((self.tracker, cuts))
-    return ExtractionState(self.index, self.size, tracker, cuts, self.faces)
+    return ExtractionState(self.index, self.size, self.shot, copy.deepcopy(cuts))
+
+
+def _finder_of(models: Mapping[str, Any]) -> Finder:
+  if 'finder' not in models:
+    raise ValueError(
+      f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where faces '
+      "are: take weights with a network 'finder'."
+    )
+  from fmx.finding.finder import Finder as TrainedFinder
+
+  return TrainedFinder(models['finder'])
+
+
+def _pose_in(box: Sequence[int], size: tuple[int, int]) -> Pose:
+  """The pose of the face that a person put a box around.
+
+  Raises:
+    ValueError: the box is outside of the frame.
+  """
+  boxes.clamp(box, *size)
+  x0, y0, x1, y1 = (float(edge) for edge in box)
+  side = (x1 - x0 + y1 - y0) / 2
+  return Pose((x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, side / boxes.FACE_MARGIN, 0.0)

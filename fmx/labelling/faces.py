@@ -1,19 +1,21 @@
-"""The masks of all faces of a window: primary network, then zoomed-in models, in one batch each."""
+"""The faces of a window: what the primary network sees of them, and their masks in the frames."""
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fmx.finding.tracking import Track
-from fmx.labelling.classes import predict
+from fmx.finding.follower import Course
+from fmx.finding.verification import Evidence, examine, face_piece
+from fmx.labelling import merging, parts
+from fmx.labelling.crops import Crop, crop_of, images
 from fmx.labelling.frame_masks import Piece
 from fmx.labelling.predictor import Predictor, stack, unstack
-from fmx.labelling.zoom import RegionState, zoom_in
 from fmx.models.conv_lstm import Carry
 from tfds_300vw import boxes
-
-SURROUNDINGS = 2.0  # Side of what a zoomed-in model may see, over the side of the face's box.
+from tfds_300vw.pose import Pose, move
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,122 +24,181 @@ class FaceState:
 
   Attributes:
     carry: State of the primary network; None to start anew.
-    regions: Of the zoomed-in models, by region.
+    parts: Of the zoomed-in ones, by region and number.
   """
 
   carry: Carry | None
-  regions: Mapping[str, RegionState]
+  parts: parts.States
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledFace:
-  """One face in the frames of a window.
+class Reading:
+  """What the primary network sees of one face in a window.
 
   Attributes:
-    id: Of the face.
-    box: What the primary network saw, [4].
-    scope: What `labels` are of, [4]; the box is inside.
-    labels: t maps of class ids, uint8 [h, w].
+    course: Of the face.
+    crops: Of the t frames.
+    probs: float32 [t, S, S, 5].
+    labels: Class ids of the face's own pixels, uint8 [t, S, S].
     confidence: Of each frame, see `confidence`.
-    state: For the next window.
+    evidence: Of each frame.
+    carry: The network's state after the window.
   """
 
-  id: int
-  box: np.ndarray
-  scope: np.ndarray
-  labels: list[np.ndarray]
+  course: Course
+  crops: tuple[Crop, ...]
+  probs: np.ndarray
+  labels: np.ndarray
   confidence: np.ndarray
-  state: FaceState
+  evidence: tuple[Evidence, ...]
+  carry: Carry | None
 
-  def inside(self) -> np.ndarray:
-    """The labels inside the box, uint8 [t, h, w]."""
-    box = self.box - np.tile(self.scope[:2], 2)
-    return np.stack([boxes.crop(of_frame, box) for of_frame in self.labels])
-
-  def piece(self, time: int) -> Piece:
-    """The face in one of the frames."""
-    confidence_there = float(self.confidence[time])
-    return Piece(self.id, self.box, self.scope, self.labels[time], confidence_there)
+  @property
+  def points(self) -> np.ndarray:
+    """The finder's five points in the crops, [t, 5, 2]."""
+    return np.stack(
+      [move(points, crop.matrix) for points, crop in zip(self.course.points, self.crops)]
+    )
 
 
-def label_faces(
+def read_faces(
   frames: Sequence[np.ndarray],
-  tracks: Sequence[Track],
+  courses: Sequence[Course],
+  known: Mapping[int, FaceState],
+  predictor: Predictor,
+) -> list[Reading]:
+  """Lets the primary network label faces, all of them at once.
+
+  Args:
+    frames: uint8 [H, W, 3], t of one size.
+    courses: Of the faces.
+    known: What the window before left of a face, by key of its track.
+    predictor: Of the primary network.
+  """
+  if not courses:
+    return []
+  crops = [tuple(crop_of(pose, predictor.model) for pose in course.poses) for course in courses]
+  video = np.stack([images(of_face, frames) for of_face in crops])
+  carry = stack([known[c.key].carry if c.key in known else None for c in courses])
+  probs, carry = predictor.probabilities(video, carry)
+  states = unstack(carry, len(courses))
+  return [_read(*each, frames[0].shape[:2]) for each in zip(courses, crops, probs, states)]
+
+
+def draw_faces(
+  frames: Sequence[np.ndarray],
+  readings: Sequence[Reading],
+  verdicts: Sequence[Sequence[str | None]],
+  ids: Sequence[int],
   known: Mapping[int, FaceState],
   predictors: Mapping[str, Predictor],
-  *,
-  stream: bool,
-) -> list[LabelledFace]:
-  """Labels the tracked faces of one window.
+) -> tuple[list[list[Piece]], dict[int, FaceState]]:
+  """Makes the masks of faces at the frames' resolution.
 
   Args:
-    frames: uint8 [H, W, 3], all of one size.
-    tracks: At least one.
-    known: What the window before left of each face, by id.
-    predictors: By name: 'primary', and those of the zoomed-in models that are to be used.
-    stream: Whether networks go on from their state after the window before.
+    frames: uint8 [H, W, 3], t of one size.
+    readings: Of the faces.
+    verdicts: Of each face in each frame; None leaves the mask empty.
+    ids: Of the faces.
+    known: As for `read_faces`.
+    predictors: By name.
 
   Returns:
-    The faces, the largest first.
+    The faces of each frame, and what the next window needs, by key of the track. A face whose last
+    frame is empty starts anew.
   """
-  height, width = frames[0].shape[:2]
-  tracks = sorted(tracks, key=lambda track: (-_area(track.box), track.id))
-  new = FaceState(None, {})
-  before = [new if track.is_new else known.get(track.id, new) for track in tracks]
-  crops = [boxes.clamp(track.box, height, width) for track in tracks]
-  primary = predictors['primary']
-  video = np.stack([[primary.cut(frame, box) for frame in frames] for box in crops])
-  carries = stack([face.carry if stream else None for face in before])
-  logits, carry = primary(video, carries)
-  scopes = [boxes.clamp(boxes.enlarge(box, SURROUNDINGS), height, width) for box in crops]
-  labels = [
-    [_place(of_frame, box, scope) for of_frame in of_face]
-    for of_face, box, scope in zip(logits, crops, scopes)
-  ]
-  labels, regions = zoom_in(
-    labels,
-    [[boxes.crop(frame, scope) for frame in frames] for scope in scopes],
-    [np.tile(scope[:2], (len(frames), 1)) for scope in scopes],
+  size = frames[0].shape[:2]
+  before = [known[r.course.key].parts if r.course.key in known else {} for r in readings]
+  views, states = parts.look_closer(
+    [reading.labels for reading in readings],
+    [reading.crops for reading in readings],
+    [reading.points for reading in readings],
+    frames,
     predictors,
-    [face.regions for face in before],
-    stream=stream,
+    before,
   )
-  after = unstack(carry if stream else None, len(tracks))
-  return [
-    LabelledFace(track.id, box, scope, of_face, confidence(of_logits), FaceState(state, zoomed))
-    for track, box, scope, of_face, of_logits, state, zoomed in zip(
-      tracks, crops, scopes, labels, logits, after, regions
-    )
-  ]
+  pieces: list[list[Piece]] = [[] for _ in frames]
+  after = {}
+  for reading, of_face, face_id, its_views, state in zip(readings, verdicts, ids, views, states):
+    if of_face[-1] is not None:
+      after[reading.course.key] = FaceState(reading.carry, state)
+    for time, verdict in enumerate(of_face):
+      if verdict is not None:
+        piece = _piece(reading, time, face_id, verdict, its_views, size)
+        if piece is not None:
+          pieces[time].append(piece)
+  return pieces, after
 
 
-def confidence(logits: np.ndarray) -> np.ndarray:
-  """The mean probability of the predicted class over the pixels that are not background.
+def confidence(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """The mean probability of the class of the pixels that are not background.
 
-  It is the primary network's, at the size at which it works. With the paper's head, whose logits
-  are in (-1, 1), five classes leave e / (e + 4 / e) = 0.65 at most.
+  It is the primary network's, at the size at which it works.
 
   Args:
-    logits: [t, S, S, K].
+    probs: [t, S, S, K].
+    labels: [t, S, S]; pixels that are none of the face's are background.
 
   Returns:
     [t] in [0, 1]; 0 for a frame that is all background.
   """
-  best = logits.max(axis=-1)
-  probs = 1 / np.exp(logits - best[..., None]).sum(axis=-1)
-  face = logits.argmax(axis=-1) > 0
-  total = np.where(face, probs, 0).sum(axis=(1, 2))
+  face = labels > 0
+  total = np.where(face, probs.max(axis=-1), 0).sum(axis=(1, 2))
   return total / np.maximum(face.sum(axis=(1, 2)), 1)
 
 
-def _place(logits: np.ndarray, box: np.ndarray, scope: np.ndarray) -> np.ndarray:
-  """The classes of the pixels of a scope, background outside of the box."""
-  x0, y0, x1, y1 = scope.tolist()
-  labels = np.zeros((y1 - y0, x1 - x0), np.uint8)
-  inside = boxes.crop(labels, box - (x0, y0, x0, y0))
-  inside[...] = predict(logits, *inside.shape)
-  return labels
+def face_box(pose: Pose, height: int, width: int) -> np.ndarray | None:
+  """The upright box around a face as datasets crop it, inside the frame; None if outside."""
+  half = boxes.FACE_MARGIN * pose.size / 2
+  x, y = pose.x + 0.5, pose.y + 0.5
+  edges = np.round([x - half, y - half, x + half, y + half]).astype(np.int64)
+  try:
+    return boxes.clamp(edges, height, width)
+  except ValueError:
+    return None
 
 
-def _area(box: np.ndarray) -> int:
-  return int((box[2] - box[0]) * (box[3] - box[1]))
+def _read(
+  course: Course,
+  crops: tuple[Crop, ...],
+  probs: np.ndarray,
+  carry: Carry | None,
+  size: tuple[int, int],
+) -> Reading:
+  labels = probs.argmax(axis=-1).astype(np.uint8)
+  insides = [crop.inside(*size) for crop in crops]
+  for of_frame, inside in zip(labels, insides):
+    of_frame *= inside
+    of_frame *= face_piece(of_frame)
+  sure = confidence(probs, labels)
+  evidence = tuple(
+    examine(
+      labels[time],
+      move(course.points[time], crop.matrix),
+      insides[time],
+      margin=crop.margin,
+      confidence=float(sure[time]),
+    )
+    for time, crop in enumerate(crops)
+  )
+  return Reading(course, crops, probs, labels, sure, evidence, carry)
+
+
+def _piece(
+  reading: Reading,
+  time: int,
+  face_id: int,
+  verdict: str,
+  views: Sequence[parts.PartView],
+  size: tuple[int, int],
+) -> Piece | None:
+  crop = reading.crops[time]
+  found = merging.face_labels(
+    reading.probs[time], crop, reading.labels[time] > 0, views, time, size
+  )
+  box = face_box(crop.pose, *size)
+  if found is None or box is None:
+    return None
+  return Piece(
+    face_id, box, *found, float(reading.confidence[time]), roll=crop.pose.roll, verdict=verdict
+  )

@@ -11,6 +11,12 @@ from tfds_300vw.face_mask import CLASS_NAMES
 
 MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
+# How sure a mask is. What is worse has none.
+GOOD = 'good'  # The finder sees the face, and the mask agrees with it.
+REFOUND = 'refound'  # So it does since the window was looked at once more.
+DOUBTFUL = 'doubtful'  # The finder does not see the face, but the mask looks like one.
+VERDICTS = (GOOD, REFOUND, DOUBTFUL)
+
 
 @dataclasses.dataclass(frozen=True)
 class Face:
@@ -18,16 +24,21 @@ class Face:
 
   Attributes:
     id: Counted from 1; the same person keeps it while the face is followed.
-    box: The crop that was segmented, int64 [4]: x0, y0, x1, y1 in pixels of the frame, half-open.
+    box: Around it, as `--config.extraction.box` takes it, int64 [4]: x0, y0, x1, y1 in pixels of
+      the frame, half-open.
     areas: Pixels of each class but the background, by name.
     confidence: Mean probability of the predicted class over the face's own pixels, in [0, 1]; None
       where the method gives none.
+    roll: Of the head, radians, clockwise as one sees it.
+    verdict: One of VERDICTS.
   """
 
   id: int
   box: np.ndarray
   areas: dict[str, int]
   confidence: float | None
+  roll: float = 0.0
+  verdict: str = GOOD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +51,8 @@ class FrameMasks:
     ids: uint8 [H, W], the id of the face that a pixel belongs to; 0 for none.
     faces: The faces that were found, largest first; none leaves `labels` empty.
     is_cut: Whether a new shot begins here, so that nothing before it counts.
+    lost: Ids of faces that had a mask within the last second, but have none here.
+    window: Index of the first frame of those that were labelled together.
   """
 
   index: int
@@ -47,6 +60,8 @@ class FrameMasks:
   ids: np.ndarray
   faces: tuple[Face, ...]
   is_cut: bool
+  lost: tuple[int, ...] = ()
+  window: int = 0
 
 
 class Piece(NamedTuple):
@@ -54,10 +69,12 @@ class Piece(NamedTuple):
 
   Attributes:
     id: Of the face.
-    box: The crop that was segmented, [4].
+    box: As in `Face`.
     scope: What `labels` are of, [4], inside the frame.
     labels: Class ids, uint8 [height of the scope, width of the scope].
     confidence: As in `Face`.
+    roll: As in `Face`.
+    verdict: As in `Face`.
   """
 
   id: int
@@ -65,10 +82,19 @@ class Piece(NamedTuple):
   scope: np.ndarray
   labels: np.ndarray
   confidence: float | None
+  roll: float = 0.0
+  verdict: str = GOOD
 
 
 def compose(
-  pieces: Sequence[Piece], index: int, height: int, width: int, *, is_cut: bool = False
+  pieces: Sequence[Piece],
+  index: int,
+  height: int,
+  width: int,
+  *,
+  is_cut: bool = False,
+  lost: Sequence[int] = (),
+  window: int = 0,
 ) -> FrameMasks:
   """Puts the faces of a frame together.
 
@@ -81,6 +107,8 @@ def compose(
     height: Of the frame, pixels.
     width: Of the frame, pixels.
     is_cut: Whether a new shot begins with the frame.
+    lost: Ids of faces that are followed but have no mask here.
+    window: Index of the first frame of those that were labelled together.
   """
   labels, ids = np.zeros((2, height, width), np.uint8)
   for piece in reversed(pieces):
@@ -92,8 +120,10 @@ def compose(
     mine = boxes.crop(ids, piece.scope) == _stored_id(piece.id)
     if mine.any():
       of_classes = areas(boxes.crop(labels, piece.scope)[mine])
-      found.append(Face(piece.id, piece.box, of_classes, piece.confidence))
-  return FrameMasks(index, labels, ids, tuple(found), is_cut)
+      found.append(
+        Face(piece.id, piece.box, of_classes, piece.confidence, piece.roll, piece.verdict)
+      )
+  return FrameMasks(index, labels, ids, tuple(found), is_cut, tuple(lost), window)
 
 
 def check_frame(frame: Any, index: int, size: tuple[int, int] | None) -> None:

@@ -1,7 +1,7 @@
 """A trained network ready to label windows of frames: cutting, resizing, batching, state."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -23,13 +23,16 @@ class Predictor:
   shapes are compiled; predictors of the same network share what is compiled.
   """
 
-  def __init__(self, model: Model):
+  def __init__(self, model: Model, *, clip_length: int | None = None):
     """Puts the weights on the device.
 
     Args:
       model: From `fmx.weights`.
+      clip_length: Frames of a window; None for the network's own. One without a memory can do with
+        any.
     """
     self.model = model
+    self._clip_length = model.clip_length if clip_length is None else clip_length
     self._variables = jax.device_put(dict(model.variables))
 
   def __call__(
@@ -50,22 +53,33 @@ class Predictor:
     Raises:
       ValueError: the video has another size, or windows that are too long.
     """
+    return self._run(video, carry, _logits)
+
+  def probabilities(
+    self, video: np.ndarray, carry: Carry | None = None
+  ) -> tuple[np.ndarray, Carry | None]:
+    """The same with probabilities, float32 [B, T, S, S, K], in place of logits."""
+    return self._run(video, carry, _probabilities)
+
+  def _run(
+    self, video: np.ndarray, carry: Carry | None, apply: Callable
+  ) -> tuple[np.ndarray, Carry | None]:
     clips, length, *size, _ = video.shape
     expected = self.model.image_size
-    if size != [expected, expected] or not 1 <= length <= self.model.clip_length:
+    if size != [expected, expected] or not 1 <= length <= self._clip_length:
       raise ValueError(
-        f'The network for {self.model.region!r} takes windows of 1 to {self.model.clip_length} '
+        f'The network for {self.model.region!r} takes windows of 1 to {self._clip_length} '
         f'frames of {expected} x {expected} pixels, not {length} of {size[1]} x {size[0]}.'
       )
-    missing = self.model.clip_length - length
+    missing = self._clip_length - length
     video = np.concatenate([video, np.repeat(video[:, -1:], missing, axis=1)], axis=1)
     places = 1 << (clips - 1).bit_length()
     video, carry = jax.tree.map(lambda array: _fill(array, places), (video, carry))
     if carry is None:
       carry = self.model.network.initial_carry(places, size)
-    logits, carry = jax.device_get(_apply(self.model.network, self._variables, video, carry))
+    scores, carry = jax.device_get(apply(self.model.network, self._variables, video, carry))
     carry = None if missing else jax.tree.map(lambda array: array[:clips], carry)
-    return logits[:clips, :length], carry
+    return scores[:clips, :length], carry
 
   def cut(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Cuts a box out of a frame, at the network's size and as its training data were cut.
@@ -144,7 +158,13 @@ def _fill(array: np.ndarray, places: int) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(network: nn.Module, variables: Any, video: jax.Array, carry: Any) -> tuple:
+def _logits(network: nn.Module, variables: Any, video: jax.Array, carry: Any) -> tuple:
   """A pure function of hashable modules, so that equal networks are compiled once."""
   logits, carry = network.apply(variables, video, carry)
   return logits.astype('float32'), carry
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _probabilities(network: nn.Module, variables: Any, video: jax.Array, carry: Any) -> tuple:
+  logits, carry = network.apply(variables, video, carry)
+  return jax.nn.softmax(logits.astype('float32')), carry

@@ -264,18 +264,22 @@ def load_onnx(
 
 
 def load(
-  path: str | os.PathLike, variables: Any, conv_outputs: Callable[[Any], Mapping[str, Any]]
+  path: str | os.PathLike,
+  variables: Any,
+  conv_outputs: Callable[[Any], Mapping[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], Transfer]:
   """Puts pretrained weights into a network's trunk; what kind they are the name of the file says.
 
   Args:
     path: An `.h5` of Keras (`load_keras`) or an `.onnx` of Yahoo's network (`load_onnx`).
     variables: `params` and `batch_stats` of the network.
-    conv_outputs: As for `load_onnx`; not called for Keras's file.
+    conv_outputs: As for `load_onnx`; Keras's file needs none.
 
   Raises:
     ValueError: as the two.
   """
   if Path(path).suffix == '.onnx':
+    if conv_outputs is None:
+      raise ValueError(f'{path} needs some real frames: give conv_outputs.')
     return load_onnx(path, variables, conv_outputs)
   return load_keras(path, variables)

@@ -25,8 +25,8 @@ def build(
 
   Args:
     config: With the attributes width, blocks, stem, pool_margin, dilate, head ('coarse' or
-      'fine'), head_features, kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto': bfloat16 on GPUs); see
-      `fcn.Segmenter`.
+      'fine'), head_features, kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto':
+      bfloat16 on GPUs); see `fcn.Segmenter`.
     num_classes: K, background included.
     temporal: True for the ConvLSTM-FCN, False for the FCN.
     image_size: Height and width of the frames, in pixels.

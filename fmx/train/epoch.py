@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from fmx.data.pipeline import Windows
+from fmx.data.pipeline import FrameWindows, Windows
 from fmx.evaluation import confusion
 from fmx.summary import Summary
 from fmx.train.stages import Stage
@@ -21,7 +21,7 @@ class EpochMetrics:
     loss: Of the last step that was looked at, None before the first.
   """
 
-  def __init__(self, stage: Stage, windows: Windows, summary: Summary):
+  def __init__(self, stage: Stage, windows: Windows | FrameWindows, summary: Summary):
     self.loss: float | None = None
     self._stage, self._windows, self._summary = stage, windows, summary
     self._pending: tuple[int, StepMetrics, np.ndarray] | None = None

@@ -22,7 +22,7 @@ def trained_models(stages: Sequence[Stage]) -> dict[str, weights.Model]:
     OSError: a checkpoint cannot be read.
   """
   last = stages[-1]
-  region = last.dataset.region
+  region = last.region
   models = {region: _model(last)}
   if region == 'primary' and len(stages) > 1:
     models['fcn'] = _model(stages[0])
@@ -34,8 +34,9 @@ def _model(stage: Stage) -> weights.Model:
   return weights.Model(
     network=stage.model(axis_name=None),
     variables=jax.tree.map(np.asarray, variables),
-    region=stage.dataset.region,
-    class_names=stage.dataset.class_names,
+    region=stage.region,
+    class_names=stage.class_names,
+    margin=stage.view().margin if stage.sees_frames else None,
     image_size=stage.config.data.image_size,
     clip_length=stage.config.data.clip_length,
     options={name: stage.config.model[name] for name in weights.NETWORK_OPTIONS},

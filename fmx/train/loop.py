@@ -37,7 +37,7 @@ def train_stage(stage: Stage, fcn: Stage | None) -> None:
     OSError: a checkpoint cannot be read or written.
   """
   options = stage.options
-  windows = pipeline.Windows(stage.dataset, 'train', stage.clip_length, keep_rest=False)
+  windows = stage.train_windows
   epoch_steps = pipeline.steps_per_epoch(len(windows), options.batch_size)
   total_steps = options.epochs * epoch_steps
   checkpoints = stage.checkpoints()
@@ -49,7 +49,7 @@ def train_stage(stage: Stage, fcn: Stage | None) -> None:
   leader = jax.process_index() == 0
   with (
     contextlib.closing(Progress(total_steps, name=stage.title, enabled=leader)) as progress,
-    contextlib.closing(_batches(stage, first)) as batches,
+    contextlib.closing(stage.batches(first)) as batches,
     Summary(stage.folder, from_step=first, enabled=leader) as summary,
     stop_requests() as asked_to_stop,
   ):
@@ -84,23 +84,21 @@ def validate(stage: Stage, state: TrainState, summary: Summary, step: int) -> di
   """Evaluates on the validation split, and draws a few of its windows."""
   windows = eval_windows(
     stage,
-    Variables(state.params, state.batch_stats),
+    state.variables,
     'validation',
     batch_size=stage.config.evaluation.batch_size,
     keep_frames=True,
   )
-  number = len(
-    pipeline.Windows(stage.dataset, 'validation', stage.config.data.clip_length, keep_rest=True)
-  )
+  number = len(stage.windows('validation'))
   every = -(-number // (PICTURED_WINDOWS * jax.process_count()))
   scores, rows = [], []
   for index, (window, logits) in enumerate(windows):
     scores.extend(run.score_window(window, logits))
     if index % every == 0:
-      rows.extend(pictures.window_rows(window, logits, stage.dataset.region))
+      rows.extend(pictures.window_rows(window, logits, stage.region))
   if rows:
-    summary.image(step, 'validation', sheet(rows, stage.dataset.region))
-  return run.summarize(scores, stage.dataset.class_names)
+    summary.image(step, 'validation', sheet(rows, stage.region))
+  return run.summarize(scores, stage.class_names)
 
 
 def eval_windows(
@@ -122,8 +120,7 @@ def eval_windows(
   """
   data = stage.config.data
   batches = pipeline.eval_batches(
-    stage.dataset,
-    split,
+    stage.windows(split),
     image_size=data.image_size,
     clip_length=data.clip_length,
     batch_size=batch_size,
@@ -148,24 +145,8 @@ def _start(
   variables, origin = initial_variables(stage, fcn)
   _logger.info('%s: %s', stage.title, origin)
   rng = jax.random.fold_in(jax.random.key(stage.config.seed), STAGES.index(stage.name))
-  return create_state(variables, tx, rng), step_fn
-
-
-def _batches(stage: Stage, first: int) -> Iterator[pipeline.Batch]:
-  """This process's training batches after the step `first`."""
-  return pipeline.train_batches(
-    stage.dataset,
-    image_size=stage.config.data.image_size,
-    clip_length=stage.clip_length,
-    batch_size=stage.options.batch_size,
-    num_devices=jax.local_device_count(),
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-    seed=stage.config.seed,
-    augmentation=stage.augmentation(),
-    workers=stage.config.data.workers,
-    start_step=first,
-  )
+  averaged = stage.options.average > 0
+  return create_state(variables, tx, rng, averaged=averaged), step_fn
 
 
 def _validation_scalars(results: dict) -> dict[str, float]:

@@ -13,6 +13,19 @@ OPTIMIZERS = {
   'adam': lambda: optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
   'rmsprop': lambda: optax.scale_by_rms(decay=0.9, eps=1e-8, eps_in_sqrt=False),
 }
+WARM_UP = 200  # Steps, at most a tenth of all, over which 'cosine' rises from 0.
+
+
+def cosine(rate: float, total_steps: int) -> optax.Schedule:
+  """Rises to the rate over WARM_UP steps and falls to 0 along half a cosine."""
+  warm_up = min(WARM_UP, total_steps // 10)
+  return optax.warmup_cosine_decay_schedule(0.0, rate, warm_up, total_steps)
+
+
+SCHEDULES = {
+  'linear': lambda rate, total_steps: optax.linear_schedule(rate, 0.0, total_steps),
+  'cosine': cosine,
+}
 
 
 def label_params(params: Any, rules: Sequence[tuple[str, str]]) -> Any:
@@ -90,6 +103,8 @@ def build(
   total_steps: int,
   name: str = 'adam',
   l2: float = 0.0,
+  decay: float = 0.0,
+  schedule: str = 'linear',
 ) -> optax.GradientTransformation:
   """The optimiser of one stage of training.
 
@@ -98,10 +113,13 @@ def build(
     rules: As in `label_params`.
     multipliers: What the learning rate of each group is multiplied by; 0 freezes the group.
     learning_rate: The rate of the first step, before the multipliers.
-    total_steps: Step s (from 0) is taken at learning_rate · (1 - s / total_steps).
+    total_steps: Of the schedule.
     name: A key of OPTIMIZERS.
     l2: Added to the gradient of every trained kernel w as l2 · w, before the optimiser sees it
       ('coupled'). Biases, batch norm and peepholes are left alone.
+    decay: Taken off every trained kernel w as learning rate · decay · w, past the optimiser
+      ('decoupled', as in AdamW).
+    schedule: A key of SCHEDULES: how the rate falls to 0 over the steps.
 
   Returns:
     An optax transformation for trees like `params`.
@@ -111,6 +129,8 @@ def build(
   """
   if name not in OPTIMIZERS:
     raise ValueError(f'No optimiser is called {name!r}; choose one of {sorted(OPTIMIZERS)}.')
+  if schedule not in SCHEDULES:
+    raise ValueError(f'No schedule is called {schedule!r}; choose one of {sorted(SCHEDULES)}.')
   if total_steps < 1:
     raise ValueError(f'An optimiser needs at least one step in all, not {total_steps}.')
   learnt = trainable(params, rules, multipliers)
@@ -121,14 +141,23 @@ def build(
   def group_optimizer(multiplier):
     if multiplier == 0:
       return optax.set_to_zero()
-    rate = optax.linear_schedule(learning_rate * multiplier, 0.0, total_steps)
-    return optax.chain(OPTIMIZERS[name](), optax.scale_by_learning_rate(rate))
+    rate = SCHEDULES[schedule](learning_rate * multiplier, total_steps)
+    # Inside a group other groups' leaves are masked out; the mask must not have them either.
+    decoupled = optax.add_decayed_weights(decay, mask=_is_kernel) if decay else optax.identity()
+    return optax.chain(OPTIMIZERS[name](), decoupled, optax.scale_by_learning_rate(rate))
 
   groups = {group: group_optimizer(multiplier) for group, multiplier in multipliers.items()}
   by_group = optax.partition(groups, label_params(params, rules))
   if not l2:
     return by_group
   return optax.chain(optax.add_decayed_weights(l2, mask=decayed), by_group)
+
+
+def _is_kernel(params: Any) -> Any:
+  """A tree like `params` of booleans: True for kernels."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: _path_name(path).split('/')[-1] == 'kernel', params
+  )
 
 
 def _path_name(path) -> str:

@@ -1,9 +1,10 @@
 """The two stages of training, and which weights each begins with."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,8 +14,11 @@ from ml_collections import ConfigDict
 
 from fmx import losses
 from fmx.checkpoint import Checkpoints
+from fmx.data.pipeline import Batch, train_batches, view_batches
 from fmx.data.prepared import Dataset, Windows
+from fmx.data.spoiling import Spoiling
 from fmx.data.transforms import Augmentation
+from fmx.data.views import FrameWindows, TrainView, View
 from fmx.models import pretrained, segmenter
 from fmx.train import optimizer
 from fmx.train.step import (
@@ -27,6 +31,7 @@ from fmx.train.step import (
   parallel_eval,
   train_step,
 )
+from tfds_300vw import face_mask
 
 FCN, CONVLSTM = STAGES = ('fcn', 'convlstm')
 TITLES = {FCN: 'FCN', CONVLSTM: 'ConvLSTM-FCN'}
@@ -68,11 +73,66 @@ class Stage:
     """T of a training batch: stills for the FCN."""
     return self.config.data.clip_length if self.temporal else 1
 
+  @property
+  def region(self) -> str:
+    """What the network looks at: the view's region of whole frames, else the dataset's own."""
+    return self.config.data.view.region if self.sees_frames else self.dataset.region
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Of the network's classes."""
+    return face_mask.class_names(self.region) if self.sees_frames else self.dataset.class_names
+
+  @property
+  def sees_frames(self) -> bool:
+    """Whether the dataset holds whole frames, out of which a virtual camera cuts windows."""
+    return self.dataset.region == 'frames'
+
+  def view(self) -> View:
+    """What the virtual camera cuts out of whole frames."""
+    return View(**self.config.data.view)
+
+  def windows(self, split: str) -> Windows | FrameWindows:
+    """The windows of a split on which the network is evaluated, each frame once."""
+    if self.sees_frames:
+      return FrameWindows(self.dataset, split, self.view())
+    return Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+
+  @functools.cached_property
+  def train_windows(self) -> Windows | FrameWindows:
+    """The windows of an epoch."""
+    if self.sees_frames:
+      return FrameWindows(self.dataset, 'train', self.view())
+    return Windows(self.dataset, 'train', self.clip_length, keep_rest=False)
+
+  def batches(self, start_step: int) -> Iterator[Batch]:
+    """This process's training batches after so many steps."""
+    size = self.config.data.image_size
+    shared = {
+      'batch_size': self.options.batch_size,
+      'num_devices': jax.local_device_count(),
+      'process_index': jax.process_index(),
+      'process_count': jax.process_count(),
+      'seed': self.config.seed,
+      'workers': self.config.data.workers,
+      'start_step': start_step,
+    }
+    if self.sees_frames:
+      spoiling = Spoiling(**self.config.data.spoiling)
+      return view_batches(TrainView(self.train_windows, self.view(), spoiling, size), **shared)
+    return train_batches(
+      self.dataset,
+      image_size=size,
+      clip_length=self.clip_length,
+      augmentation=self.augmentation(),
+      **shared,
+    )
+
   def model(self, axis_name: str | None = AXIS) -> segmenter.Segmenter:
     """The network, for training on pmapped devices unless `axis_name` is None."""
     return segmenter.build(
       self.config.model,
-      len(self.dataset.class_names),
+      len(self.class_names),
       temporal=self.temporal,
       image_size=self.config.data.image_size,
       axis_name=axis_name,
@@ -108,6 +168,8 @@ class Stage:
       total_steps=total_steps,
       name=options.optimizer,
       l2=options.l2,
+      decay=options.decay,
+      schedule=options.schedule,
     )
     return tx, optimizer.trainable(params, options.groups, multipliers)
 
@@ -123,6 +185,7 @@ class Stage:
       tx=tx,
       use_batch_stats=self.options.batch_statistics,
       trainable=trainable,
+      average=self.options.average,
       axis_name=AXIS,
     )
     return tx, parallel(step)
@@ -149,7 +212,10 @@ class Stage:
   def state_like(self, total_steps: int = 1) -> TrainState:
     """A state of the right structure and shapes, without values, to restore into."""
     tx, _ = self.optimizer(self.shapes['params'], total_steps)
-    return jax.eval_shape(lambda v: create_state(v, tx, jax.random.key(0)), self.shapes)
+    averaged = self.options.average > 0
+    return jax.eval_shape(
+      lambda v: create_state(v, tx, jax.random.key(0), averaged=averaged), self.shapes
+    )
 
   def check(self) -> None:
     """Finds what would only stop the training later, before anything is written.
@@ -173,9 +239,14 @@ class Stage:
     self.loss()
     self.state_like()
     self.augmentation()
-    Windows(self.dataset, 'train', self.clip_length, keep_rest=False)
+    if self.sees_frames and (self.temporal or self.config.data.clip_length != 1):
+      raise ValueError(
+        f'{self.dataset.name} holds whole frames, of which windows of one are cut: set '
+        "data.clip_length = 1 and stages = ('fcn',)."
+      )
+    len(self.train_windows)
     for split in ('validation', evaluation.split):
-      Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+      self.windows(split)
 
 
 def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], str]:
@@ -203,7 +274,12 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
     source = f'{fcn.folder}, step {step}, validation mIoU {100 * metrics["miou"]:.2f} %'
   elif stage.config.model.pretrained:
     source = stage.config.model.pretrained
-    variables, transfer = pretrained.load(source, variables)
+    network = stage.model(axis_name=None)
+    with contextlib.closing(stage.batches(0)) as batches:
+      video = next(batches)['video'][0]
+    variables, transfer = pretrained.load(
+      source, variables, lambda begun: segmenter.conv_outputs(network, begun, video)
+    )
   else:
     return variables, f'Random weights from the seed {stage.config.seed}.'
   return variables, f'Weights from {source}:\n{transfer}'
@@ -212,4 +288,5 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
 def trained_variables(stage: Stage) -> tuple[int, dict[str, Any], dict[str, float]]:
   """The best checkpoint of a stage: its step, its variables and its metrics."""
   step, state, metrics = stage.checkpoints(read_only=True).restore_best(stage.state_like())
-  return step, {'params': state.params, 'batch_stats': state.batch_stats}, metrics
+  best = state.variables
+  return step, {'params': best.params, 'batch_stats': best.batch_stats}, metrics

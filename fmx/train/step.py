@@ -16,6 +16,14 @@ Batch = Mapping[str, jax.Array]
 
 
 @flax.struct.dataclass
+class Variables:
+  """What evaluation needs of a state."""
+
+  params: Any
+  batch_stats: Any
+
+
+@flax.struct.dataclass
 class TrainState:
   """Everything that a step changes, and all that a checkpoint must hold of the training itself."""
 
@@ -24,14 +32,12 @@ class TrainState:
   batch_stats: Any
   opt_state: Any
   rng: jax.Array  # Typed key; constant, as the key of a step is folded from it and the step.
+  average: Any = None  # Variables: their running mean over the steps, or None to keep none.
 
-
-@flax.struct.dataclass
-class Variables:
-  """What evaluation needs of a state."""
-
-  params: Any
-  batch_stats: Any
+  @property
+  def variables(self) -> 'Variables':
+    """What is evaluated and handed on: the average if there is one."""
+    return Variables(self.params, self.batch_stats) if self.average is None else self.average
 
 
 @flax.struct.dataclass
@@ -50,6 +56,7 @@ def create_state(
   tx: optax.GradientTransformation,
   rng: jax.Array,
   *,
+  averaged: bool = False,
   devices: Sequence[jax.Device] | None = None,
 ) -> TrainState:
   """The state before the first step, one copy on each device.
@@ -58,6 +65,7 @@ def create_state(
     variables: What `model.init` or a conversion gives: 'params', and 'batch_stats' if any.
     tx: The optimiser.
     rng: A typed key (`jax.random.key`).
+    averaged: Whether a running mean of the variables is kept.
     devices: Those given to `parallel`, or None for all of this process.
 
   Returns:
@@ -72,6 +80,9 @@ def create_state(
     opt_state=tx.init(variables['params']),
     rng=rng,
   )
+  if averaged:
+    mean = jax.tree.map(jnp.copy, Variables(state.params, state.batch_stats))
+    state = state.replace(average=mean)
   return replicate(state, devices)
 
 
@@ -101,6 +112,7 @@ def train_step(
   tx: optax.GradientTransformation,
   use_batch_stats: bool,
   trainable: Any = None,
+  average: float = 0.0,
   axis_name: str | None = None,
 ) -> tuple[TrainState, StepMetrics]:
   """Takes one step down the gradient of the loss of the global batch.
@@ -116,6 +128,8 @@ def train_step(
       running averages and leaves them as they are.
     trainable: A tree of booleans like the parameters (`optimizer.trainable`), or None to train all.
       No gradient is computed for, or only through, the others.
+    average: Share of itself that the state's average keeps in a step; early steps, of which there
+      are few, count more. Without an average in the state it plays no part.
     axis_name: The pmapped axis, if any; then the same state and metrics come out on every device.
 
   Returns:
@@ -152,6 +166,14 @@ def train_step(
     batch_stats=batch_stats,
     opt_state=opt_state,
   )
+  if state.average is not None:
+    keep = jnp.minimum(average, (1.0 + state.step) / (10.0 + state.step))
+    mean = jax.tree.map(
+      lambda old, new: keep * old + (1.0 - keep) * new,
+      state.average,
+      Variables(new_state.params, new_state.batch_stats),
+    )
+    new_state = new_state.replace(average=mean)
   return new_state, StepMetrics(counts=counts, finite=finite, **scalars)
 
 

@@ -16,7 +16,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import tfds_300vw
-from fmx.data import pipeline, prepared
+from fmx.data import dataset as dataset_module
+from fmx.data import pipeline
 from fmx.data.transforms import Augmentation, resize_frame, resize_labels
 from tfds_300vw.options import ClipOptions
 
@@ -87,7 +88,8 @@ def training(dataset, num_batches, **options):
 
 def evaluation(dataset, **options):
   options = {'image_size': 16, 'clip_length': 5, 'batch_size': 4, 'num_devices': 2} | options
-  return list(pipeline.eval_batches(dataset, 'test', **options))
+  windows = pipeline.Windows(dataset, 'test', options['clip_length'], keep_rest=True)
+  return list(pipeline.eval_batches(windows, **options))
 
 
 def assert_same_batches(found, expected):
@@ -209,7 +211,7 @@ def test_a_damaged_image_is_named(dataset, monkeypatch):
       return clip.frames[position]
 
   monkeypatch.setattr(
-    prepared.Clips, '__getitem__', lambda *_: dataclasses.replace(clip, frames=Damaged())
+    dataset_module.Clips, '__getitem__', lambda *_: dataclasses.replace(clip, frames=Damaged())
   )
   windows[1]
   with pytest.raises(ValueError, match='Frame 3 of video 002 cannot be decoded'):

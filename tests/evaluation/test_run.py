@@ -26,8 +26,7 @@ def windows(dataset, split='validation', batch_size=4, num_devices=4, predict=No
   """Every window with what a network says that sees colours and the number of the frame."""
   predict = predict or parallel_eval(lambda _, batch: brightness(batch['video']))
   batches = pipeline.eval_batches(
-    dataset,
-    split,
+    Windows(dataset, split, 5, keep_rest=True),
     image_size=32,
     clip_length=5,
     batch_size=batch_size,

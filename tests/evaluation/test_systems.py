@@ -118,8 +118,9 @@ def test_streaming_is_labelling_a_clip_whole(results, dataset, models):
 
 def test_smoothing_is_that_of_the_evaluation_of_a_checkpoint(results, dataset, models):
   apply = jax.jit(models['fcn'].network.apply)
+  listed = pipeline.Windows(dataset, SPLIT, LENGTH, keep_rest=True)
   batches = pipeline.eval_batches(
-    dataset, SPLIT, image_size=32, clip_length=LENGTH, batch_size=1, num_devices=1
+    listed, image_size=32, clip_length=LENGTH, batch_size=1, num_devices=1
   )
   windows = run.window_logits(
     lambda video: apply(models['fcn'].variables, video[0])[0][None], batches

@@ -8,6 +8,7 @@ import pytest
 from fmx.models import fcn
 from fmx.models.fcn import Segmenter
 
+TINY = {'width': 4, 'stem': 4, 'blocks': (1, 1, 1, 1), 'head_features': 8}
 BOTH_HEADS = pytest.mark.parametrize('head', ['coarse', 'fine'])
 BOTH_NETWORKS = pytest.mark.parametrize('temporal', [False, True], ids=['fcn', 'convlstm'])
 
@@ -19,7 +20,7 @@ def draw_video(clips=2, length=2, size=(32, 48)):
 @functools.cache
 def build(head, temporal):
   """A tiny network and its jitted `apply`, compiled once for all tests."""
-  module = Segmenter(3, temporal, head=head, width=4, blocks=(1, 1, 1, 1), head_features=8)
+  module = Segmenter(3, temporal, head=head, **TINY)
   return module, jax.jit(module.apply)
 
 

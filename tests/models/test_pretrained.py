@@ -10,7 +10,7 @@ from fmx.models.fcn import Segmenter
 @pytest.fixture
 def variables(draw_variables):
   """A tiny network: what is checked here does not depend on the width."""
-  module = Segmenter(3, False, width=2, blocks=(1, 2, 1, 1))
+  module = Segmenter(3, False, width=2, stem=2, blocks=(1, 2, 1, 1))
   return draw_variables(module, 1, 1, 32, 32, 3)
 
 

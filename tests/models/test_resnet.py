@@ -8,13 +8,14 @@ import pytest
 from fmx.models import convolution, resnet
 from fmx.models.convolution import Conv
 
+TINY = {'width': 4, 'stem': 4, 'blocks': (1, 1, 1, 2)}
 FRAMES = 50 * jax.random.normal(jax.random.key(1), (2, 64, 48, 3))
 
 
 @functools.cache
 def build(**options):
   """A tiny network and its `apply`, jitted, with averages and with the batch's statistics."""
-  module = resnet.ResNet(width=4, blocks=(1, 1, 1, 2), **options)
+  module = resnet.ResNet(**TINY | options)
   training = functools.partial(module.apply, train=True, mutable=['batch_stats'])
   return module, jax.jit(module.apply), jax.jit(training)
 
@@ -98,7 +99,7 @@ def test_with_averages_frames_do_not_see_each_other_and_in_training_they_do(vari
 
 
 def test_two_devices_have_the_statistics_of_the_whole_batch(variables):
-  shared = resnet.ResNet(width=4, blocks=(1, 1, 1, 2), axis_name='devices')
+  shared = resnet.ResNet(**TINY, axis_name='devices')
   maps, whole = build()[2](variables, FRAMES)
   halves, shared = jax.pmap(
     lambda frames: shared.apply(variables, frames, train=True, mutable=['batch_stats']),

@@ -13,6 +13,9 @@ from fmx.models import segmenter
 class Config:
   width: int = 64
   blocks: tuple = (3, 4, 6, 3)
+  stem: int = 64
+  pool_margin: tuple = (1, 1)
+  dilate: bool = True
   head: str = 'coarse'
   head_features: int = 64
   kernel_size: tuple = (1, 1)
@@ -20,7 +23,7 @@ class Config:
   dtype: str = 'float32'
 
 
-TINY = Config(width=4, blocks=(1, 1, 1, 1), head_features=8)
+TINY = Config(width=4, stem=4, blocks=(1, 1, 1, 1), head_features=8)
 
 
 def shapes(config, num_classes=5, *, temporal, size):
@@ -114,7 +117,7 @@ def test_conversion_refuses_networks_of_two_configurations():
   old = shapes(TINY, temporal=False, size=32)
   wider = shapes(dataclasses.replace(TINY, width=8), temporal=True, size=32)
   with pytest.raises(
-    ValueError, match=r'batch_stats/trunk/bn1/mean is \(4,\) in the first and \(8,'
+    ValueError, match=r'batch_stats/trunk/stage2/block1/bn0/mean is \(16,\) in the first and \(32,'
   ):
     segmenter.convert(old, wider)
   fine = shapes(dataclasses.replace(TINY, head='fine'), temporal=True, size=32)
@@ -130,8 +133,12 @@ def test_conversion_refuses_networks_of_two_configurations():
     ({'head': 'finer'}, "model.head is 'finer'; it must be one of coarse, fine."),
     ({'dtype': 'float16'}, "model.dtype is 'float16'; it must be one of auto, bfloat16, float32."),
     (
-      {'blocks': (3, 4, 6)},
-      r'model.blocks is \(3, 4, 6\); it must count the blocks of stages 2 to',
+      {'blocks': (3, 4)},
+      r'model.blocks is \(3, 4\); it must count .* of stages 2 to 5, .* or of stages 2 to 4',
+    ),
+    (
+      {'pool_margin': (1, 0)},
+      r'model.pool_margin is \(1, 0\); it must be one of \(1, 1\) or \(0, 1\).',
     ),
     ({'kernel_size': (3, 2)}, r'model.kernel_size is \(3, 2\); both sides must be odd.'),
   ],
@@ -147,7 +154,7 @@ def test_an_image_size_that_the_stride_does_not_divide_is_refused():
 
 
 def test_every_option_reaches_the_network():
-  config = Config(8, (1, 2, 3, 4), 'fine', 16, (3, 3), False, 'bfloat16')
+  config = Config(8, (1, 2, 3, 4), 16, (0, 1), False, 'fine', 16, (3, 3), False, 'bfloat16')
   module = segmenter.build(config, 7, temporal=True, image_size=32, axis_name='devices')
   assert (module.num_classes, module.temporal, module.axis_name) == (7, True, 'devices')
   for field in dataclasses.fields(Config):

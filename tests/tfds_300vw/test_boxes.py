@@ -211,3 +211,11 @@ def test_crops_of_label_images_work_too():
 def test_a_patch_of_another_size_is_an_error():
   with pytest.raises(ValueError, match=re.escape('The patch is (4, 4), but the box holds (2, 3)')):
     boxes.paste(np.zeros((5, 5)), np.zeros((4, 4)), np.array([2, 3, 6, 7]))
+
+
+def test_a_clip_is_seen_whole_or_not():
+  points = np.zeros((4, 3, 2)) + np.arange(0, 40, 10)[:, None, None]  # At 0, 10, 20 and 30.
+  assert boxes.all_seen(points, 40, 40, window=1)
+  assert not boxes.all_seen(points, 40, 25, window=1)
+  assert boxes.all_seen(points, 40, 25, window=2)  # The second window is at 20 and 30.
+  assert not boxes.all_seen(points - 15, 40, 40, window=2)

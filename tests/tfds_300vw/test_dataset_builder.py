@@ -90,6 +90,42 @@ def test_face_boxes_follow_each_frame_and_region_boxes_stay_for_five(video_tree,
     assert (by_window[0][0] != by_window[1][0]).any()
 
 
+def test_each_eye_of_a_video_is_a_clip_with_both_in_step(video_tree, tmp_path):
+  builder = build(video_tree, tmp_path, 'eye', clip_length=6, fraction=1.0)
+  found = clips(builder)
+  assert len(found) == 2 * sum((9 + n * 3 - n // 4) // 6 for n in range(1, 7))
+  for right, left in zip(found[::2], found[1::2]):
+    assert (right['part'], left['part']) == (b'right', b'left')
+    assert (right['frame_numbers'] == left['frame_numbers']).all()
+    for clip, indices in ((right, range(36, 42)), (left, range(42, 48))):
+      for t, number in enumerate(clip['frame_numbers']):
+        path = video_tree / clip['video_id'].decode() / f'annot/{number:06d}.pts'
+        landmarks, box = annotations.read_pts(path), clip['boxes'][t]
+        drawn = face_mask.landmarks_to_mask(landmarks - box[:2], box[3] - box[1], box[2] - box[0])
+        labels = clip['labels'][t]
+        np.testing.assert_array_equal(labels, face_mask.region_labels(drawn, 'eye'))
+        assert labels.any()
+        eye = landmarks[indices]
+        assert (eye.min(axis=0) >= box[:2] - 2).all()
+        assert (eye.max(axis=0) <= box[2:] + 2).all()
+        assert clip['images'][t].shape[:2] == labels.shape
+
+
+def test_a_released_zip_has_no_single_eyes(tmp_path):
+  write_released(tmp_path)
+  with pytest.raises(ValueError, match="no 'eye' of it"):
+    build(tmp_path, tmp_path / 'data', 'eye', source='released')
+
+
+def test_the_result_is_the_same_in_another_process(video_tree, tmp_path):
+  for folder in 'ab':  # Protocol buffers order their maps by a number drawn for each process.
+    flags = ['--config=eyes', f'--manual_dir={video_tree}', f'--data_dir={tmp_path / folder}']
+    command_line = [sys.executable, '-m', 'tfds_300vw', '--workers=1', *flags]
+    done = subprocess.run(command_line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+  assert digests(tmp_path / 'a/the300vw_mask') == digests(tmp_path / 'b/the300vw_mask')
+
+
 def test_only_training_boxes_are_noisy(video_tree, tmp_path):
   options = {'clip_length': 5, 'fraction': 1.0, 'region': 'eyes'}
   noisy = build(video_tree, tmp_path / 'noisy', **options)
@@ -376,7 +412,7 @@ def test_damage_in_the_released_zip_names_the_file(tmp_path, how):
   [('fraction', 0.0), ('fraction', 1.1), ('clip_length', 0), ('region', 'nose'),
    ('jpeg_quality', 80), ('region_margin', 0.5), ('box_shift', 0.7), ('seed', -1),
    ('box_window', 0), ('face_margin', 0.0), ('box_scale', 1.0),
-   ('face_window', 0), ('face_shift', 0.5)],
+   ('face_window', 0), ('face_shift', 0.5), ('frame_side', 8)],
 )  # fmt: skip
 def test_an_option_out_of_range_is_named(option, value):
   with pytest.raises(ValueError, match=f'^{option} is '):
@@ -388,11 +424,15 @@ def test_the_dataset_is_documented_for_tfds():
   assert '300VW-Mask' in metadata.description
   assert 'wang2019face' in metadata.citation
   assert 'content.data-type.video' in metadata.tags
-  assert list(tfds_300vw.Builder.builder_configs) == [
+  assert set(tfds_300vw.Builder.builder_configs) == {
     f'{source}{region}'
-    for source in ('', 'released_', 'stills_')
-    for region in ('primary', 'eyes', 'mouth')
-  ]
+    for source, regions in {
+      '': ('primary', 'eyes', 'eye', 'mouth', 'frames'),
+      'released_': ('primary', 'eyes', 'mouth'),
+      'stills_': ('primary', 'eyes', 'eye', 'mouth', 'frames'),
+    }.items()
+    for region in regions
+  }
 
 
 def test_built_by_command_and_read_in_a_new_process_without_tensorflow_and_jax(

@@ -15,7 +15,7 @@ from tfds_300vw.options import ClipOptions
 
 NAMES = ['afw/1_1', 'afw/1_2', 'afw/2_1', 'helen/10_1', 'helen/11_1', 'helen/9_1', 'helen/9_2']
 NAMES += ['helen/a', 'helen/b', 'lfpw/deep/1', 'lfpw/deep/2']
-TEST_IDS = {'helen_11_1', 'lfpw_deep_1'}  # The fifth and the tenth.
+TEST_IDS = {'helen_9_1', 'helen_9_2'}  # Both faces of the fifth photograph out of nine.
 
 
 def write_still(path, seed=0, height=224, width=240):
@@ -55,7 +55,7 @@ def path_of(tree, clip):
   return next(path for path in tree.glob(f'{name}.*') if path.suffix != '.pts')
 
 
-@pytest.mark.parametrize('region', ['primary', 'eyes', 'mouth'])
+@pytest.mark.parametrize('region', ['primary', 'eyes', 'mouth', 'eye'])
 def test_clips_have_the_masks_of_their_moved_landmarks(tree, tmp_path, region):
   builder = build(tree, tmp_path, region)
   assert set(builder.info.splits) == {'train', 'validation', 'test'}
@@ -71,6 +71,38 @@ def test_clips_have_the_masks_of_their_moved_landmarks(tree, tmp_path, region):
         # Landmarks are stored as float32, so a pixel on an edge may fall to either side.
         assert (labels != face_mask.region_labels(drawn, region)).mean() < 1e-3
         assert labels.max() == len(face_mask.class_names(region)) - 1
+
+
+def test_each_eye_is_a_clip_of_its_own(tree, tmp_path):
+  builder = build(tree, tmp_path, 'eye', region_margin=2.4, box_shift=0.0, box_scale=0.0)
+  for split in builder.info.splits:
+    found = list(builder.as_data_source(split))
+    assert [clip['part'] for clip in found] == [b'right', b'left'] * (len(found) // 2)
+    for right, left in zip(found[::2], found[1::2]):
+      assert right['video_id'] == left['video_id']
+      # The person's right eye is on the left of the image.
+      assert (right['boxes'][:, 0] < left['boxes'][:, 0]).all()
+      moved = [clip['landmarks'] + clip['boxes'][:, None, :2] for clip in (right, left)]
+      np.testing.assert_allclose(*moved, atol=1e-3)  # The camera films both at once.
+      for clip, indices in ((right, range(36, 42)), (left, range(42, 48))):
+        eye = clip['landmarks'][:, indices].reshape(-1, 2)  # The box stays for the clip.
+        sides = clip['boxes'][0, 2:] - clip['boxes'][0, :2]
+        assert sides[0] == pytest.approx(2.4 * np.ptp(eye[:, 0]), abs=2.5)
+        centre = (eye.min(axis=0) + eye.max(axis=0)) / 2
+        np.testing.assert_allclose(centre, (sides - 1) / 2, atol=3)
+
+
+def test_an_eye_outside_its_image_is_left_out(tmp_path):
+  for name, shift in {'1': 0, '2': -115}.items():
+    path = tmp_path / 'faces' / f'{name}.png'
+    write_still(path)
+    landmarks = annotations.read_pts(path.with_suffix('.pts'))
+    annotations.write_pts(path.with_suffix('.pts'), landmarks + (shift, 0))
+  # Both eyes of the first are inside, of the second only the left one.
+  lists = {'test': ['1', '2']}
+  found = build(tmp_path / 'faces', tmp_path, 'eye', splits=lists).as_data_source('test')
+  seen = [(clip['video_id'], clip['part']) for clip in found]
+  assert seen == [(b'1', b'right'), (b'1', b'left'), (b'2', b'left')]
 
 
 def test_masks_follow_the_pixels(tree, tmp_path):
@@ -134,29 +166,12 @@ def test_the_result_is_the_same_for_any_number_of_workers(tree, tmp_path):
   assert digests(1) == digests(3)
 
 
-def test_every_fifth_image_tests_whatever_the_seed():
-  names = [f'{n:03d}' for n in range(102)]
-  validating = []
-  for seed in range(3):
-    split_of = stills.split_images(names, seed=seed)
-    by_split = {
-      split: [name for name in names if split_of[name] == split]
-      for split in ('train', 'validation', 'test')
-    }
-    assert by_split['test'] == names[4::5]
-    # 20 of 102 test; of the other 82, 82 * 9 / 102 = 7.2 validate.
-    assert len(by_split['validation']) == 7
-    assert len(by_split['train']) == 75
-    validating.append(tuple(by_split['validation']))
-  assert len(set(validating)) == 3
-
-
-@pytest.mark.parametrize(
-  ('count', 'splits'),
-  [(1, ['train']), (2, ['train', 'validation']), (5, ['test', 'train', 'validation'])],
-)
-def test_few_images_still_train(count, splits):
-  assert sorted(set(stills.split_images('abcde'[:count], seed=0).values())) == splits
+def test_no_photograph_is_in_two_splits(tree, tmp_path):
+  builder = build(tree, tmp_path)
+  found = {split: set(ids(builder, split)) for split in builder.info.splits}
+  assert sum(map(len, found.values())) == len(NAMES)
+  for one, other in (('afw_1_1', 'afw_1_2'), ('helen_9_1', 'helen_9_2')):
+    assert sum({one, other} <= of_split for of_split in found.values()) == 1
 
 
 def test_the_users_lists_are_honoured(tree, tmp_path):

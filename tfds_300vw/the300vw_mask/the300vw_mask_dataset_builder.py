@@ -17,14 +17,15 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_300vw import clips, face_mask, released, stills, videos, whole_frames, workers
+from tfds_300vw import boxes, clips, face_mask, released, stills, videos, whole_frames, workers
 from tfds_300vw.options import ClipOptions
 
 CLIPS_PER_SHARD = 64  # About 100 MB of faces.
 SOURCES = {'videos': videos, 'released': released, 'stills': stills}
-# Where a source or a region has its own defaults; the region's go first.
+# Where a source or a region has its own defaults; a region's go before a source's.
 OPTIONS: dict[str, dict[str, Any]] = {
   'stills': {'clip_length': stills.CLIP_LENGTH},
+  'eye': {'region_margin': boxes.EYE_MARGIN},
   'frames': {'clip_length': whole_frames.CLIP_LENGTH},
 }
 
@@ -70,13 +71,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     _config('stills_primary', 'Whole faces from still images that a virtual camera films.'),
     _config('stills_eyes', 'Boxes around both eyes from still images.'),
     _config('stills_mouth', 'Boxes around the mouth from still images.'),
+    _config('eye', 'Boxes around each eye by itself from 300VW.'),
+    _config('stills_eye', 'Boxes around each eye by itself from still images.'),
     _config('frames', 'Whole frames from 300VW at a reduced size, with the landmarks of the face.'),
     _config('stills_frames', 'Whole photographs with the landmarks of all their faces.'),
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = f"""\
 The sources need a licence from their owners, so none is downloaded for you.
 
-`primary`, `eyes` and `mouth` are made from 300VW: ask for it at
+`primary`, `eyes`, `eye`, `mouth` and `frames` are made from 300VW: ask for it at
 https://ibug.doc.ic.ac.uk/resources/300-VW/ and unpack it so that the manual directory is
 
 {videos.EXPECTED_TREE}
@@ -88,13 +91,14 @@ paper's authors give out on request. Unpack it so that the manual directory is
 
 {released.EXPECTED_TREE}
 
-`stills_primary`, `stills_eyes` and `stills_mouth` are made from still images with 68 landmarks, for
-instance those of 300-W, https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/. Unpack them
-so that the manual directory is
+`stills_primary`, `stills_eyes`, `stills_eye`, `stills_mouth` and `stills_frames` are made from
+still images with 68 landmarks, for instance those of 300-W,
+https://ibug.doc.ic.ac.uk/resources/facial-point-annotations/. Unpack them so that the manual
+directory is
 
 {stills.EXPECTED_TREE}
 
-`frames` and `stills_frames` are made from the same, but of whole photographs.
+`stills_frames` wants whole photographs.
 """
 
   def __init__(
@@ -126,7 +130,7 @@ so that the manual directory is
     whole = options.region == 'frames'
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(
-        (_whole_frames() if whole else _crops())
+        (_whole_frames() if whole else _crops(options.region))
         | {
           'frame_numbers': tfds.features.Tensor(shape=(None,), dtype=np.int32),
           'frame_rate': tfds.features.Scalar(dtype=np.float32),
@@ -137,7 +141,7 @@ so that the manual directory is
       disable_shuffling=True,  # Clips lie in the order of their videos and frames.
       metadata=tfds.core.MetadataDict(
         source=self.builder_config.source,
-        options=dataclasses.asdict(options),
+        options=options.recorded(),
         # Of whole frames, those that their landmarks can draw.
         class_names=list(face_mask.class_names('primary' if whole else options.region)),
       ),
@@ -208,7 +212,9 @@ so that the manual directory is
 
     def serialize() -> Iterator[tuple[str, bytes]]:
       for key, example in itertools.islice(generator, limit):
-        record = serializer.serialize_example(features.encode_example(example))
+        # Protocol buffers order their maps anew in each process unless told otherwise.
+        encoded = serializer.get_tf_example(features.encode_example(example))
+        record = encoded.SerializeToString(deterministic=True)
         record_sizes.append(len(record))
         clip_lengths.append(len(example['frame_numbers']))
         clip_starts.append((example['video_id'], int(example['frame_numbers'][0])))
@@ -232,9 +238,10 @@ so that the manual directory is
     )
 
 
-def _crops() -> dict[str, tfds.features.FeatureConnector]:
+def _crops(region: str) -> dict[str, tfds.features.FeatureConnector]:
   """The features of clips that are cut out around a face or a part of it."""
-  return {
+  several = len(face_mask.REGIONS[region].parts) > 1
+  return ({'part': tfds.features.Text()} if several else {}) | {
     'frames': tfds.features.Dataset(
       {
         'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),

@@ -3,7 +3,7 @@ import pytest
 import tiny_models
 
 from fmx.labelling.predictor import Predictor
-from fmx.labelling.zoom import RegionState, merge, region_box, zoom_in
+from fmx.evaluation.zoom import RegionState, merge, region_box, zoom_in
 from tfds_300vw import boxes
 
 SIZE = tiny_models.SIZE

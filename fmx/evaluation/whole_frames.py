@@ -1,0 +1,206 @@
+"""Whole systems on whole frames, as a person meets them: faces are found, followed and labelled.
+
+A frame's annotated faces are compared with the masks that lie on them. What the paper's protocol
+cannot see, since its crops are given, counts here: a face that is not found has an empty mask.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fmx.data.cutting import cut
+from fmx.data.prepared import Dataset, FrameExample, FrameExamples
+from fmx.evaluation import protocol
+from fmx.evaluation.confusion import confusion_counts
+from fmx.evaluation.hiding import hide
+from fmx.evaluation.temporal import TemporalQuality
+from fmx.finding.looking import Seen
+from fmx.labelling.extractor import FaceMaskExtractor
+from fmx.labelling.frame_masks import FrameMasks
+from tfds_300vw import boxes, face_mask, pose
+
+SCORED = 2.0  # Side of what is compared, over the size of the face.
+FOUND, GIVEN = 'faces found', 'faces given'
+MAX_FACES = 16  # Of a frame: photographs may show a group.
+LOST = 0.5  # IoU of the whole face below which it is lost.
+# Frames of one video, and the landmarks [F, 68, 2] of each, to their masks. Only a system whose
+# faces are given may look at the landmarks, and only to know where and how large the faces are.
+LabelFrames = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Iterable[FrameMasks]]
+
+
+@dataclasses.dataclass
+class Score:
+  """What one system reached."""
+
+  frames: list[protocol.FrameScore] = dataclasses.field(default_factory=list)
+  face_ious: list[float] = dataclasses.field(default_factory=list)
+  worst: list[tuple[float, str, int]] = dataclasses.field(default_factory=list)
+  quality: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)
+
+  def add(
+    self, name: str, number: int, face: int, labels: np.ndarray, predictions: np.ndarray
+  ) -> None:
+    """Compares one face in the surroundings of it, uint8 [h, w] both."""
+    counts = confusion_counts(labels, predictions, len(face_mask.CLASS_NAMES))
+    clip = f'{name}_{face}'
+    self.frames.append(protocol.FrameScore(name, clip, number, 1, counts))
+    shared, either = (labels > 0) & (predictions > 0), (labels > 0) | (predictions > 0)
+    iou = float(shared.sum() / max(either.sum(), 1))
+    self.face_ious.append(iou)
+    self.worst.append((iou, name, number))
+
+  def result(self) -> dict[str, Any]:
+    """Ready for JSON: `protocol.summarize`, and what is said of whole faces."""
+    ious = np.array(self.face_ious)
+    summary = protocol.summarize(self.frames, face_mask.CLASS_NAMES)
+    return summary | {
+      'faces': len(ious),
+      'face_iou': float(ious.mean()),
+      'lost': float((ious < LOST).mean()),
+      'not_found': int((ious == 0).sum()),
+      'temporal': self.quality.result(),
+      'worst': [list(entry) for entry in sorted(self.worst)[:10]],
+    }
+
+
+def evaluate(
+  systems: Mapping[str, LabelFrames],
+  dataset: Dataset,
+  split: str,
+  *,
+  hidden: bool = False,
+  seed: int = 0,
+  progress: Callable[[int], None] = lambda frames: None,
+) -> dict[str, dict[str, Any]]:
+  """Scores systems on the whole frames of one split.
+
+  Args:
+    systems: By name.
+    dataset: Of whole frames.
+    split: 'train', 'validation' or 'test'.
+    hidden: Whether a quarter of each face is hidden, by turns by a colour and by another face.
+    seed: Of what is hidden.
+    progress: Told how many frames were labelled since.
+
+  Returns:
+    Results by the name of the system.
+
+  Raises:
+    ValueError: there is no such split, or the dataset does not hold whole frames.
+  """
+  scores = {name: Score() for name in systems}
+  rng, donor = np.random.default_rng(seed), None
+  for video in _videos(FrameExamples(dataset, split)):
+    frames, seen = [], video
+    if hidden:
+      seen = []
+      for number, example in enumerate(video):
+        seen.append(_hidden(example, donor if number % 2 else None, rng))
+        donor = _face(example) if len(example.landmarks) else donor
+    frames = [example.image for example in seen]
+    landmarks = [example.landmarks for example in video]
+    for name, label in systems.items():
+      _score(scores[name], video, list(label(frames, landmarks)))
+    progress(len(video))
+  return {name: score.result() for name, score in scores.items()}
+
+
+class GivenFaces:
+  """A finder that was told: it sees the annotated faces in the frames that it knows."""
+
+  def __init__(self, frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]):
+    """Learns what is in the frames.
+
+    Args:
+      frames: uint8 [H, W, 3].
+      landmarks: [F, 68, 2] of each.
+    """
+    self._known = {
+      frame.tobytes(): [
+        Seen(pose.face_pose(points), pose.five_points(points), 1.0) for points in of_frame
+      ]
+      for frame, of_frame in zip(frames, landmarks)
+    }
+
+  def __call__(self, frames: np.ndarray) -> list[list[Seen]]:
+    """The faces of frames uint8 [N, H, W, 3]; none in one that it does not know."""
+    return [self._known.get(frame.tobytes(), []) for frame in frames]
+
+
+def systems(models: Mapping[str, Any], *, max_faces: int = MAX_FACES) -> dict[str, LabelFrames]:
+  """What networks are together: where faces are found, and where they are given.
+
+  Args:
+    models: By name, as `fmx.weights.load` gives them; without a finder faces can only be given.
+    max_faces: Of a frame.
+  """
+  segmenters = {name: model for name, model in models.items() if name != 'finder'}
+
+  def given(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> Iterable[FrameMasks]:
+    finder = GivenFaces(frames, landmarks)
+    return FaceMaskExtractor(segmenters, max_faces=max_faces, finder=finder)(frames)
+
+  if 'finder' not in models:
+    return {GIVEN: given}
+  extractor = FaceMaskExtractor(models, max_faces=max_faces)
+  return {FOUND: lambda frames, _: extractor(frames), GIVEN: given}
+
+
+def rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+  """A table of results by the name of the system, in %."""
+  names = face_mask.CLASS_NAMES[1:]
+  head = ['system', 'mIoU', *(name.replace('_', ' ') for name in names)]
+  table = [[*head, 'face IoU', f'lost (IoU < {LOST})', 'without a mask', 'faces']]
+  for system, result in results.items():
+    values = [result['miou'], *(result['iou'][name] for name in names), result['face_iou']]
+    table.append(
+      [system, *(f'{100 * value:.2f}' for value in values), f'{100 * result["lost"]:.2f} %']
+      + [str(result['not_found']), str(result['faces'])]
+    )
+  return table
+
+
+def _videos(examples: FrameExamples) -> Iterator[list[FrameExample]]:
+  """The frames of one video after another; a photograph is a video of one frame."""
+  starts = np.flatnonzero(examples.video_ids[1:] != examples.video_ids[:-1]) + 1
+  for first, stop in zip([0, *starts.tolist()], [*starts.tolist(), len(examples)]):
+    yield [examples[index] for index in range(first, stop)]
+
+
+def _score(score: Score, video: Sequence[FrameExample], found: Sequence[FrameMasks]) -> None:
+  """Compares the masks of one video with its annotated faces."""
+  if len(found) != len(video):
+    raise ValueError(f'{len(video)} frames have got masks for {len(found)}.')
+  for example, masks in zip(video, found):
+    score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
+    for number, landmarks in enumerate(example.landmarks):
+      height, width = example.image.shape[:2]
+      box = boxes.face_box(landmarks, height, width, margin=SCORED)
+      labels = boxes.crop(face_mask.landmarks_to_mask(landmarks, height, width), box)
+      predictions = boxes.crop(masks.labels, box)
+      ids = boxes.crop(masks.ids, box)
+      shared = np.bincount(ids[labels > 0], minlength=1)
+      shared[0] = 0
+      own = int(shared.argmax())
+      mine = np.where((ids == own) & (own > 0), predictions, 0).astype(np.uint8)
+      score.add(example.video_id, example.frame_number, number, labels, mine)
+
+
+def _hidden(
+  example: FrameExample, donor: np.ndarray | None, rng: np.random.Generator
+) -> FrameExample:
+  """The frame with a quarter of each face hidden."""
+  image = example.image
+  for landmarks in example.landmarks:
+    face = face_mask.landmarks_to_mask(landmarks, *image.shape[:2]) > 0
+    if face.any():
+      image = hide(image, face, rng, donor=donor)
+  return dataclasses.replace(example, image=image)
+
+
+def _face(example: FrameExample) -> np.ndarray:
+  """An upright face of a frame, uint8 [160, 160, 3]."""
+  matrix = pose.face_pose(example.landmarks[0]).matrix(160, margin=1.0)
+  return cut(example.image, matrix, 160)

@@ -1,0 +1,123 @@
+"""The job 'train_finder' of `run.py`."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from fmx import weights, workdir
+from fmx.data.finder_frames import backgrounds, choose, read_others
+from fmx.data.finder_pictures import Painter, Scenes
+from fmx.data.prepared import FrameExample, FrameExamples, open_dataset
+from fmx.drawing.videos import draw_video
+from fmx.evaluation import finders
+from fmx.finding.finder import Finder
+from fmx.train import finder
+
+_logger = logging.getLogger(__name__)
+
+
+class Drawn(Sequence):
+  """Single frames of drawn faces."""
+
+  def __init__(self, number: int, side: int):
+    """Draws nothing yet.
+
+    Args:
+      number: Of frames, each of another person.
+      side: Of a frame, pixels, roughly.
+    """
+    self._number, self._side = number, side
+
+  def __len__(self) -> int:
+    return self._number
+
+  def __getitem__(self, index: int) -> FrameExample:
+    ((image, landmarks),) = draw_video(1, index, 1, self._side)
+    return FrameExample(
+      image=image,
+      landmarks=landmarks[None].astype(np.float32),
+      others=np.zeros((0, 4), np.float32),
+      video_id=f'drawn_{index}',
+      frame_number=1,
+      from_people=False,
+    )
+
+
+def train(config: ConfigDict, folder: pathlib.Path) -> None:
+  """Trains the finder, puts its weights into the folder and says what it misses.
+
+  The same command goes on where it was interrupted.
+
+  Args:
+    config: As `configs/finder.py`.
+    folder: The workdir.
+
+  Raises:
+    ValueError: the configuration does not fit the data, the devices or the workdir.
+    OSError: data or checkpoints cannot be read or written.
+    Stopped: the process was asked to stop.
+  """
+  options = config.finder
+  dataset = open_dataset(config.data.dataset, config.data.data_dir)
+  others = read_others(options.others)
+  photographs, videos = choose(FrameExamples(dataset, 'train'), others)
+  room = int(options.memory * 2**20)
+  drawn = Drawn(options.drawn_faces, options.side)
+  shares = {'photographs': photographs, 'videos': videos, 'drawn': drawn}
+  sources = tuple(
+    (Scenes(frames, room=room // 2), options.shares[name])
+    for name, frames in shares.items()
+    if len(frames) and options.shares[name] > 0
+  )
+  if not sources:
+    raise ValueError(f'{config.data.dataset} has nothing to train on: see finder.shares.')
+  painter = Painter(options.side, sources, backgrounds())
+  _logger.info(
+    'Finder: %d photographs, %d frames of videos, %d pictures without a face.',
+    len(photographs),
+    len(videos),
+    len(painter.backgrounds),
+  )
+  validation, _ = choose(FrameExamples(dataset, 'validation'), others)
+  if not len(validation):
+    validation = choose(FrameExamples(dataset, 'validation'), others)[1]
+
+  def validate(model: weights.FinderModel) -> dict[str, float]:
+    found = finders.of(Finder(model))
+    return {
+      'found': 1 - finders.missed(found, validation),
+      'found_45': 1 - finders.missed(found, validation, turn=45),
+    }
+
+  with workdir.held(folder):
+    workdir.claim(folder, config)
+    finder.train(
+      training_options(config),
+      painter,
+      folder / 'finder',
+      validate=validate,
+      trained={'dataset': config.data.dataset},
+    )
+
+
+def training_options(config: ConfigDict) -> finder.Options:
+  """What `fmx.train.finder` needs of a configuration."""
+  options = config.finder
+  return finder.Options(
+    network={name: options[name] for name in weights.FINDER_OPTIONS},
+    steps=options.steps,
+    batch_size=options.batch_size,
+    learning_rate=options.learning_rate,
+    warmup=options.warmup,
+    weight_decay=options.weight_decay,
+    average=options.average,
+    save_every=options.save_every,
+    log_every=config.log_every,
+    workers=config.data.workers,
+    seed=config.seed,
+  )

@@ -1,0 +1,113 @@
+"""Asking the finder: in frames as they are, and harder where that shows nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from fmx.finding.motion import shared
+from tfds_300vw.pose import Pose, move
+
+_TURNS = (-60.0, 60.0)  # Degrees.
+_TILE = 0.6  # Of a side of the frame; four tiles overlap by a third.
+_LEAST_TILE = 160  # Pixels of a tile's longer side: smaller ones show nothing new.
+_ONE = 0.5  # Shared area from which two finds are one face.
+
+
+class Found(Protocol):
+  """A face that the finder sees: its pose, five points [5, 2] and a confidence in [0, 1]."""
+
+  @property
+  def pose(self) -> Pose: ...
+  @property
+  def points(self) -> np.ndarray: ...
+  @property
+  def confidence(self) -> float: ...
+
+
+Finder = Callable[[np.ndarray], Sequence[Sequence[Found]]]  # Of frames uint8 [N, H, W, 3].
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+  """A face as the finder would have seen it in the frame itself; see `Found`."""
+
+  pose: Pose
+  points: np.ndarray
+  confidence: float
+
+
+def look(finder: Finder, frames: Sequence[np.ndarray], times: Sequence[int]) -> dict[int, list]:
+  """What the finder sees in some of the frames.
+
+  Args:
+    finder: The finder.
+    frames: uint8 [H, W, 3] each, of one size.
+    times: Which ones.
+
+  Returns:
+    Found faces by time, each face once.
+  """
+  if not times:
+    return {}
+  found = finder(np.stack([frames[time] for time in times]))
+  return {time: distinct(of_frame) for time, of_frame in zip(times, found, strict=True)}
+
+
+def look_harder(finder: Finder, frame: np.ndarray) -> list[Seen]:
+  """What the finder sees in a frame that is turned either way, and in enlarged parts of it.
+
+  Args:
+    finder: The finder.
+    frame: uint8 [H, W, 3].
+
+  Returns:
+    Found faces in pixels of the frame, each once.
+  """
+  height, width = frame.shape[:2]
+  seen = []
+  for degrees in _TURNS:
+    matrix, size = _turn(height, width, degrees)
+    (found,) = finder(cv2.warpAffine(frame, matrix, size)[None])
+    back = cv2.invertAffineTransform(matrix)
+    seen += [_moved(face, back) for face in found]
+  tile = [round(_TILE * side) for side in (width, height)]
+  if max(tile) >= _LEAST_TILE:
+    corners = [(x, y) for y in (0, height - tile[1]) for x in (0, width - tile[0])]
+    parts = np.stack([frame[y : y + tile[1], x : x + tile[0]] for x, y in corners])
+    for (x, y), found in zip(corners, finder(parts), strict=True):
+      seen += [_moved(face, np.array([[1.0, 0, x], [0, 1, y]])) for face in found]
+  inside = [s for s in seen if 0 <= s.pose.x < width and 0 <= s.pose.y < height]
+  return distinct(inside)
+
+
+def distinct(found: Sequence[Found]) -> list:
+  """Leaves out finds that share their place with surer ones."""
+  kept: list[Found] = []
+  for face in sorted(found, key=lambda face: -face.confidence):
+    if all(shared(face.pose, other.pose) < _ONE for other in kept):
+      kept.append(face)
+  return kept
+
+
+def _turn(height: int, width: int, degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
+  """The way into a turned frame that nothing falls out of, and that frame's width and height."""
+  matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+  cos, sin = np.abs(matrix[0, :2])
+  size = np.ceil([width * cos + height * sin, width * sin + height * cos]).astype(int)
+  matrix[:, 2] += (size - (width, height)) / 2
+  return matrix, (int(size[0]), int(size[1]))
+
+
+def _moved(face: Found, matrix: np.ndarray) -> Seen:
+  """A find in pixels of another image; `matrix` turns and shifts."""
+  x, y = move(np.array([face.pose.x, face.pose.y]), matrix)
+  turn = float(np.arctan2(matrix[1, 0], matrix[0, 0]))
+  roll = float(np.arctan2(np.sin(face.pose.roll + turn), np.cos(face.pose.roll + turn)))
+  return Seen(
+    Pose(float(x), float(y), face.pose.size, roll), move(face.points, matrix), face.confidence
+  )

@@ -1,0 +1,130 @@
+"""Whether a mask is that of the face that the finder saw."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from tfds_300vw.face_mask import CLASS_NAMES
+
+# Everything is measured in units of the face's size, which is about its width.
+LEAST_AREA, MOST_AREA = 0.35, 1.1  # Of real faces 0.5 to 0.87.
+LEAST_SKIN = 0.7  # Of the mask; of real faces 0.82 to 0.99.
+LARGEST_SHIFT = 0.3  # Of the mask's middle from the pose's.
+LARGEST_GROWTH = np.log(1.45)  # Of the mask's size over the pose's, either way.
+MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask may touch.
+NEAR = 0.14  # From one of the finder's points to the nearest pixel of its class.
+# Without the finder a mask must be more like a face.
+SURE_AREA = (0.5, 0.95)
+SURE_SHIFT = 0.15
+SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
+SURE_FEATURES = 0.004  # Area of the eyes, and of the mouth, at least.
+_STRAY = 0.1  # Of the largest piece: what is smaller is not the face's.
+
+SKIN, EYES, *MOUTH = range(1, len(CLASS_NAMES))
+
+
+class Evidence(NamedTuple):
+  """What a mask says of a face.
+
+  Attributes:
+    is_face: Whether it is a mask of the face in this pose, given that the finder sees it there.
+    is_sure: Whether it is one even though the finder sees none.
+    offset: Of the mask's bounding box from the pose: middle in units of the size, upright, and log
+      size, [3]; zeros for an empty mask.
+  """
+
+  is_face: bool
+  is_sure: bool
+  offset: np.ndarray
+
+
+def face_piece(labels: np.ndarray) -> np.ndarray:
+  """The pixels of the face in the middle of a crop: the main piece and others close to its size.
+
+  Args:
+    labels: Class ids, uint8 [S, S].
+
+  Returns:
+    bool [S, S].
+  """
+  mask = (labels > 0).view(np.uint8)
+  count, pieces, stats, centres = cv2.connectedComponentsWithStats(mask)
+  if count < 2:
+    return mask.view(bool)
+  side = len(labels)
+  areas = stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
+  distance = np.hypot(*(centres[1:] - (side - 1) / 2).T) / side
+  weight = areas * np.exp(-((distance / 0.3) ** 2))  # Of a neighbour's face only a part is seen.
+  main = int(weight.argmax())
+  kept = (areas >= _STRAY * areas[main]) & (distance <= max(0.35, distance[main]))
+  kept[main] = True
+  return np.concatenate([[False], kept])[pieces]
+
+
+def examine(
+  labels: np.ndarray, points: np.ndarray, inside: np.ndarray, *, margin: float, confidence: float
+) -> Evidence:
+  """Compares a mask with what the finder says.
+
+  Args:
+    labels: Class ids in the upright crop of the face's pose, uint8 [S, S], of its piece only.
+    points: The finder's five points in the crop, [5, 2], pixels.
+    inside: Whether a pixel of the crop lies inside of the frame, bool [S, S].
+    margin: Side of the crop over the size of the face.
+    confidence: Mean probability of the mask's classes.
+  """
+  side = len(labels)
+  unit = side / margin  # Pixels of the face's size.
+  face = labels > 0
+  pixels = int(np.count_nonzero(face))
+  if not pixels:
+    return Evidence(False, False, np.zeros(3))
+  rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
+  low, high = np.array([columns[0], rows[0]]), np.array([columns[-1], rows[-1]])
+  middle = ((low + high) / 2 - (side - 1) / 2) / unit
+  offset = np.append(middle, np.log((high - low + 1).mean() / unit))
+  # Where the frame ends, so does the mask: then its box says nothing.
+  is_cut = not inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+  area = pixels / unit**2
+  counts = np.bincount(labels.ravel(), minlength=len(CLASS_NAMES)) / unit**2
+  border = _border(inside)
+  touched = np.count_nonzero(face & border) / max(np.count_nonzero(border), 1)
+  eyes = min(_distance(labels == EYES, point) for point in points[:2]) / unit
+  mouth = _distance(np.isin(labels, MOUTH), points[3:].mean(axis=0)) / unit
+  shift, growth = float(np.hypot(*middle)), abs(float(offset[2]))
+  shown = float(np.mean(inside))
+  is_face = (
+    LEAST_AREA * min(shown * 1.2, 1) <= area <= MOST_AREA
+    and counts[SKIN] >= LEAST_SKIN * area
+    and touched <= MOST_BORDER
+    and (is_cut or (shift <= LARGEST_SHIFT and growth <= LARGEST_GROWTH))
+    and min(eyes, mouth) <= NEAR
+  )
+  is_sure = (
+    is_face
+    and SURE_AREA[0] <= area <= SURE_AREA[1]
+    and shift <= SURE_SHIFT
+    and confidence >= SURE_CONFIDENCE
+    and counts[EYES] >= SURE_FEATURES
+    and counts[MOUTH].sum() >= SURE_FEATURES
+    and max(eyes, mouth) <= NEAR
+  )
+  return Evidence(bool(is_face), bool(is_sure), np.zeros(3) if is_cut else offset)
+
+
+def _border(inside: np.ndarray) -> np.ndarray:
+  """The outermost pixels of the crop that lie inside of the frame."""
+  edge = np.zeros_like(inside)
+  edge[[0, -1]] = edge[:, [0, -1]] = True
+  return edge & inside
+
+
+def _distance(mask: np.ndarray, point: np.ndarray) -> float:
+  """From a point to the nearest pixel of a mask; infinite for an empty one."""
+  rows, columns = np.nonzero(mask)
+  if not len(rows):
+    return np.inf
+  return float(np.sqrt(((columns - point[0]) ** 2 + (rows - point[1]) ** 2).min()))

@@ -1,0 +1,207 @@
+"""One window of a video: looking, labelling, verifying, and all of it once more where that fails."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fmx.finding.follower import Follower, Shown
+from fmx.finding.looking import Finder, distinct, look, look_harder
+from fmx.labelling import frame_masks
+from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces
+from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
+from fmx.labelling.predictor import Predictor
+
+Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
+_LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
+
+
+@dataclasses.dataclass(frozen=True)
+class ShotState:
+  """What is known after some windows of a shot.
+
+  Attributes:
+    follower: Of the faces.
+    faces: What the networks need to go on, by key of the track.
+    wait: Windows without a face until the finder looks harder again.
+    pause: Windows that it then waits.
+  """
+
+  follower: Follower
+  faces: Mapping[int, FaceState] = dataclasses.field(default_factory=dict)
+  wait: int = 0
+  pause: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+  """What one way through a window gave."""
+
+  follower: Follower
+  readings: list[Reading]
+  verdicts: list[Verdicts]
+
+  def failed(self) -> bool:
+    """Whether a face is missing in some frame, or was not seen by the finder."""
+    return any(None in verdicts or DOUBTFUL in verdicts for verdicts in self.verdicts)
+
+  def is_empty(self) -> bool:
+    """Whether no frame has a face."""
+    return not any(any(verdicts) for verdicts in self.verdicts)
+
+
+def label_window(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  finder: Finder,
+  predictors: Mapping[str, Predictor],
+  *,
+  start: int,
+  is_cut: bool,
+) -> tuple[list[FrameMasks], ShotState]:
+  """Labels the faces of a window.
+
+  The finder looks at the first, the middle and the last frame. Where a face is then missing, it
+  looks at the others and, if that does not help, harder; then all is done again from the start.
+
+  Args:
+    frames: uint8 [H, W, 3], of one size.
+    before: What the windows before left.
+    finder: The finder.
+    predictors: By name: 'primary', and those of the zoomed-in networks that are to be used.
+    start: Index of the first frame in the video.
+    is_cut: Whether a new shot begins with the window.
+
+  Returns:
+    The masks of the frames, and what the next window needs.
+  """
+  length = len(frames)
+  times = sorted({0, length // 2, length - 1})
+  looks: dict[int, list] = look(finder, frames, times)
+  first = _go_through(frames, before, looks, predictors, start)
+  found, wait, pause = first, before.wait, before.pause
+  missed = [
+    track for track in before.follower.tracks
+    if track.is_shown and track.key not in {r.course.key for r in first.readings}
+  ]  # fmt: skip
+  if first.is_empty() and not first.failed() and wait:
+    wait -= 1  # Nothing was there, and nothing is.
+  elif first.failed() or first.is_empty() or missed:
+    looks |= look(finder, frames, [time for time in range(length) if time not in looks])
+    hard = _where_to_look_harder(first, looks, length)
+    for time in hard:
+      looks[time] = distinct([*looks[time], *look_harder(finder, frames[time])])
+    given_up = frozenset(
+      reading.course.key
+      for reading, verdicts in zip(first.readings, first.verdicts)
+      if not any(verdicts)
+    )
+    found = _go_through(frames, before, looks, predictors, start, given_up)
+    found = _told_apart(first, found)
+    wait, pause = (pause, min(2 * pause + 1, _LONGEST_PAUSE)) if found.is_empty() else (0, 0)
+  return _finish(frames, before, found, predictors, start, is_cut, wait, pause)
+
+
+def _go_through(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  looks: Mapping[int, Sequence],
+  predictors: Mapping[str, Predictor],
+  start: int,
+  given_up: frozenset[int] = frozenset(),
+) -> _Pass:
+  follower, courses = before.follower.follow(frames, looks, start)
+  chosen = follower.choose(courses, given_up)
+  readings = read_faces(frames, chosen, before.faces, predictors['primary'])
+  return _Pass(follower, readings, [_verdicts(reading) for reading in readings])
+
+
+def _verdicts(reading: Reading) -> Verdicts:
+  verdicts: Verdicts = []
+  for is_seen, evidence in zip(reading.course.is_seen, reading.evidence):
+    if is_seen and evidence.is_face:
+      verdicts.append(GOOD)
+    else:
+      verdicts.append(DOUBTFUL if evidence.is_sure else None)
+  return verdicts
+
+
+def _where_to_look_harder(first: _Pass, looks: Mapping[int, Sequence], length: int) -> list[int]:
+  """Frames in which a face is missing that the finder does not see as they are."""
+  if first.is_empty() and not any(looks.values()):
+    return [length // 2]
+  unseen = [
+    time
+    for reading in first.readings
+    if not reading.course.is_seen.any()
+    for time in (0, length - 1)
+  ]
+  return sorted(set(unseen))
+
+
+def _told_apart(first: _Pass, second: _Pass) -> _Pass:
+  """The second way through a window, told where it found what the first did not."""
+  before = {r.course.key: verdicts for r, verdicts in zip(first.readings, first.verdicts)}
+  told = [
+    [
+      REFOUND if new == GOOD and old != GOOD else new
+      for new, old in zip(verdicts, before.get(reading.course.key, [None] * len(verdicts)))
+    ]
+    for reading, verdicts in zip(second.readings, second.verdicts)
+  ]
+  return dataclasses.replace(second, verdicts=told)
+
+
+def _finish(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  found: _Pass,
+  predictors: Mapping[str, Predictor],
+  start: int,
+  is_cut: bool,
+  wait: int,
+  pause: int,
+) -> tuple[list[FrameMasks], ShotState]:
+  """Draws the masks and takes in what they say."""
+  shown, failed, kept = {}, [], []
+  for reading, verdicts in zip(found.readings, found.verdicts):
+    if any(verdicts):
+      shown[reading.course.key] = _shown(reading, verdicts, start)
+      kept.append((reading, verdicts))
+    else:
+      failed.append(reading.course.key)
+  follower = found.follower.finish(shown, failed, start, len(frames))
+  ids = {track.key: track.id for track in follower.tracks}
+  pieces, faces = draw_faces(
+    frames,
+    [reading for reading, _ in kept],
+    [verdicts for _, verdicts in kept],
+    [ids[reading.course.key] for reading, _ in kept],
+    before.faces,
+    predictors,
+  )
+  chosen = {reading.course.key for reading in found.readings}
+  masks = [
+    frame_masks.compose(
+      of_frame,
+      start + time,
+      *frames[0].shape[:2],
+      is_cut=is_cut and time == 0,
+      lost=follower.lost(start, {piece.id for piece in of_frame}, start + time, chosen),
+      window=start,
+    )
+    for time, of_frame in enumerate(pieces)
+  ]
+  return masks, ShotState(follower, faces, wait, pause)
+
+
+def _shown(reading: Reading, verdicts: Verdicts, start: int) -> Shown:
+  times = [time for time, verdict in enumerate(verdicts) if verdict is not None]
+  offsets = np.stack([reading.evidence[time].offset for time in times])
+  return Shown(
+    [start + time for time in times],
+    np.median(offsets, axis=0),
+    bool(reading.course.is_seen.any()),
+  )

@@ -1,0 +1,141 @@
+import types
+
+import numpy as np
+import pytest
+
+from fmx.data.prepared import FrameExample
+from fmx.evaluation import whole_frames
+from fmx.labelling.frame_masks import FrameMasks
+from tfds_300vw import face_mask
+
+CLASSES = len(face_mask.CLASS_NAMES)
+
+
+def face(centre, size):
+  """68 points that enclose a face of that size."""
+  angles = np.linspace(0.1, np.pi - 0.1, 17)
+  jaw = np.stack([-np.cos(angles), np.sin(angles)], axis=1) / 2
+  brows = np.stack([np.linspace(-0.45, 0.45, 10), np.full(10, -0.25)], axis=1)
+  nose = np.zeros((9, 2))
+  eyes = np.concatenate([ring((-0.2, -0.1), 0.08, 6), ring((0.2, -0.1), 0.08, 6)])
+  mouth = np.concatenate([ring((0, 0.25), 0.16, 12), ring((0, 0.25), 0.08, 8)])
+  return np.concatenate([jaw, brows, nose, eyes, mouth]) * size + centre
+
+
+def ring(centre, radius, number):
+  angles = np.pi + 2 * np.pi * np.arange(number) / number
+  return np.stack([np.cos(angles), 0.6 * np.sin(angles)], axis=1) * radius + centre
+
+
+def example(video, number, *faces):
+  return FrameExample(
+    image=np.zeros((100, 140, 3), np.uint8),
+    landmarks=np.array(faces, np.float32).reshape(-1, 68, 2),
+    others=np.zeros((0, 4), np.float32),
+    video_id=video,
+    frame_number=number,
+    from_people=True,
+  )
+
+
+@pytest.fixture
+def frames(monkeypatch):
+  """Makes these the frames of any split."""
+
+  def frames(*examples):
+    class Frames(list):
+      video_ids = np.array([example.video_id for example in examples])
+
+    monkeypatch.setattr(whole_frames, 'FrameExamples', lambda *_: Frames(examples))
+    return types.SimpleNamespace()
+
+  return frames
+
+
+def perfect(examples, *, move=0, keep=lambda video, number: True):
+  """Labels as the landmarks say, each face an id of its own."""
+  waiting = list(examples)
+
+  def label(images, poses):
+    for index, image in enumerate(images):
+      of_frame = waiting.pop(0)
+      labels, ids = np.zeros((2, *image.shape[:2]), np.uint8)
+      for number, points in enumerate(of_frame.landmarks):
+        mask = face_mask.landmarks_to_mask(points + move, *image.shape[:2])
+        if keep(of_frame.video_id, number):
+          labels, ids = np.where(mask > 0, mask, labels), np.where(mask > 0, number + 1, ids)
+      yield FrameMasks(index, labels, ids.astype(np.uint8), (), is_cut=index == 0)
+
+  return label
+
+
+def test_labels_drawn_from_the_landmarks_are_perfect(frames):
+  shown = [
+    example('a', 1, face((40, 50), 50), face((100, 50), 40)),
+    example('b', 1, face((70, 50), 60)),
+  ]
+  result = whole_frames.evaluate({'s': perfect(shown)}, frames(*shown), 'test')['s']
+  assert result['faces'] == 3
+  assert result['miou'] == result['face_iou'] == 1
+  assert result['lost'] == result['not_found'] == 0
+
+
+def test_a_face_without_a_mask_is_lost_and_counts(frames):
+  shown = [
+    example('a', 1, face((40, 50), 50), face((100, 50), 40)),
+    example('b', 1, face((70, 50), 60)),
+  ]
+  label = perfect(shown, keep=lambda video, number: number == 0)
+  result = whole_frames.evaluate({'s': label}, frames(*shown), 'test')['s']
+  assert result['not_found'] == 1
+  assert result['lost'] == pytest.approx(1 / 3)
+  assert result['face_iou'] == pytest.approx(2 / 3)
+  assert result['worst'][0] == [0.0, 'a', 1]
+  assert result['miou'] < 1
+
+
+def test_another_face_nearby_does_not_count_against_the_first(frames):
+  # The second face is nobody's annotation, but its mask reaches into what is scored.
+  labelled = [example('a', 1, face((45, 50), 50), face((95, 50), 50))]
+  shown = [example('a', 1, face((45, 50), 50))]
+  result = whole_frames.evaluate({'s': perfect(labelled)}, frames(*shown), 'test')['s']
+  assert result['miou'] == 1
+
+
+def test_frames_of_one_video_are_labelled_together_and_by_every_system(frames):
+  shown = [example('a', number, face((50 + number, 50), 60)) for number in (1, 2, 3)]
+  shown.append(example('b', 1, face((70, 50), 60)))
+  seen = []
+
+  def label(images, poses):
+    seen.append((len(images), [len(of_frame) for of_frame in poses]))
+    return good(images, poses)
+
+  good = perfect(shown)
+  results = whole_frames.evaluate(
+    {'one': label, 'moved': perfect(shown, move=6)}, frames(*shown), 'test'
+  )
+  assert seen == [(3, [1, 1, 1]), (1, [1])]
+  assert results['one']['face_iou'] == 1
+  assert 0.5 < results['moved']['face_iou'] < 0.95
+
+
+def test_hidden_faces_keep_their_labels(frames):
+  shown = [example('a', 1, face((70, 50), 60)), example('b', 1, face((70, 50), 60))]
+  seen = []
+
+  def label(images, poses):
+    seen.extend(images)
+    return good(images, poses)
+
+  good = perfect(shown)
+  dataset = frames(*shown)
+  assert whole_frames.evaluate({'s': label}, dataset, 'test', hidden=True)['s']['miou'] == 1
+  assert all(image.any() for image in seen[:1])
+  assert not shown[0].image.any()
+
+
+def test_masks_for_another_number_of_frames_are_refused(frames):
+  shown = [example('a', 1, face((70, 50), 60))]
+  with pytest.raises(ValueError, match='1 frames have got masks for 0'):
+    whole_frames.evaluate({'s': lambda images, poses: []}, frames(*shown), 'test')
