@@ -25,7 +25,7 @@ _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, f
 EXAMPLES = """\
 fmx: face masks in video. What to do, and the command for it:
 
-masks of a clip that is here python -m fmx --demo
+masks of a small clip        python -m fmx --demo
 masks of a video             python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
 train on drawn faces         python run.py --config=configs/demo.py --workdir=demo-train
 draw videos of faces         python -m fmx.drawing faces
@@ -68,6 +68,8 @@ def main(arguments: list[str]) -> int | str:
         jobs.train_all(config, workdir)
       case 'evaluate':
         jobs.evaluate(config, workdir)
+      case 'evaluate_finder':
+        finder_jobs.evaluate(config, workdir)
       case 'extract':
         extraction.run(config, workdir)
       case 'benchmark':
@@ -77,7 +79,7 @@ def main(arguments: list[str]) -> int | str:
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'extract, benchmark or demo.'
+          'evaluate_finder, extract, benchmark or demo.'
         )
   return ending.status
 

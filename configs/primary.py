@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
-  # 'train', 'train_finder', 'train_all', 'evaluate', 'extract', 'benchmark' or 'demo'.
+  # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract', 'benchmark' or
+  # 'demo'.
   config.job = 'train'
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
@@ -83,6 +84,11 @@ def get_config() -> ConfigDict:
   finder.drawn_faces = 400  # Different ones.
   finder.others = ''  # Faces that nobody annotated: what fmx.finding.unannotated wrote, or ''.
   finder.memory = 3000  # MiB of decoded frames that are kept.
+
+  config.finder_evaluation = finder_evaluation = ConfigDict()  # For the job 'evaluate_finder'.
+  finder_evaluation.split = 'test'  # 'train', 'validation' or 'test'.
+  # Detectors of others to compare with: 'libfacedetection', 'CenterFace'.
+  finder_evaluation.peers = ()
 
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
   # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'; 'extract' takes those that

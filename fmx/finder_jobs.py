@@ -1,10 +1,13 @@
-"""The job 'train_finder' of `run.py`."""
+"""The jobs 'train_finder' and 'evaluate_finder' of `run.py`."""
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -14,8 +17,9 @@ from fmx.data.finder_frames import backgrounds, choose, read_others
 from fmx.data.finder_pictures import Painter, Scenes
 from fmx.data.prepared import FrameExample, FrameExamples, open_dataset
 from fmx.drawing.videos import draw_video
-from fmx.evaluation import finders
+from fmx.evaluation import finders, tables
 from fmx.finding.finder import Finder
+from fmx.finding.peers import PEERS
 from fmx.train import finder
 
 _logger = logging.getLogger(__name__)
@@ -87,11 +91,13 @@ def train(config: ConfigDict, folder: pathlib.Path) -> None:
   if not len(validation):
     validation = choose(FrameExamples(dataset, 'validation'), others)[1]
 
+  faces = sum(len(frame.landmarks) for frame in validation)
+
   def validate(model: weights.FinderModel) -> dict[str, float]:
     found = finders.of(Finder(model))
     return {
-      'found': 1 - finders.missed(found, validation),
-      'found_45': 1 - finders.missed(found, validation, turn=45),
+      'found': 1 - finders.missed(found, validation) / faces,
+      'found_45': 1 - finders.missed(found, validation, turn=45) / faces,
     }
 
   with workdir.held(folder):
@@ -103,6 +109,66 @@ def train(config: ConfigDict, folder: pathlib.Path) -> None:
       validate=validate,
       trained={'dataset': config.data.dataset},
     )
+
+
+def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
+  """Says what a finder misses, and peers beside it.
+
+  Args:
+    config: As `configs/evaluate_finder.py`.
+    folder: Where `results.json` and `results.md` go.
+
+  Returns:
+    The results by name.
+
+  Raises:
+    ValueError: the configuration does not fit the data, the weights have no finder, or a peer is
+      not installed.
+    OSError: data or weights cannot be read.
+  """
+  options = config.finder_evaluation
+  models = weights.load(config.weights)
+  if weights.FINDER not in models:
+    raise ValueError(f'The weights {config.weights} have no finder: train one by configs/finder.py.')
+  ours = Finder(models[weights.FINDER])
+  detectors = {'ours': finders.of(ours)}
+  for name in options.peers:
+    detectors[name] = finders.reduced(peer(name))
+  dataset = open_dataset(config.data.dataset, config.data.data_dir)
+  others = read_others(config.finder.others)
+  photographs, videos = choose(FrameExamples(dataset, options.split), others)
+  examples = photographs if len(photographs) else videos
+  empty = finders.empty_parts(examples)
+  results = {}
+  for name, detect in detectors.items():
+    _logger.info('Evaluating %s.', name)
+    results[name] = finders.evaluate(detect, examples, empty)
+    at_once = ours if name == 'ours' else functools.partial(_one_by_one, detect)
+    results[name]['images_per_second'] = finders.images_per_second(at_once)
+  folder.mkdir(parents=True, exist_ok=True)
+  (folder / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
+  rows = finders.rows(results)
+  (folder / 'results.md').write_text(tables.as_markdown(rows))
+  print(tables.as_text(rows))
+  return results
+
+
+def peer(name: str) -> finders.Detector:
+  """A detector of others.
+
+  Raises:
+    ValueError: there is none of that name, or it is not installed.
+  """
+  if name not in PEERS:
+    raise ValueError(f'finder_evaluation.peers has {name!r}; there are {", ".join(PEERS)}.')
+  try:
+    return PEERS[name]()
+  except ImportError as error:
+    raise ValueError(f'{name} is not installed ({error}): pip install fmx[peers].') from error
+
+
+def _one_by_one(detect: finders.Detector, frames: np.ndarray) -> list[np.ndarray]:
+  return [detect(frame) for frame in frames]
 
 
 def training_options(config: ConfigDict) -> finder.Options:

@@ -3,9 +3,9 @@
   weights.json    what each network is, what goes in and what comes out, the checksum of its file
   primary.npz …   the variables of each
 
-The networks go by name: 'finder' finds faces, 'primary' labels them, 'eyes' and 'mouth' label boxes
-around those, and 'fcn' is what the primary network was before it had a ConvLSTM: the baseline of the
-evaluation.
+The networks go by name: 'finder' finds faces, 'primary' labels them, 'mouth', 'eye' and 'eyes' look
+at these from nearby, and 'fcn' is what the primary network was before it had a ConvLSTM: the
+baseline of the evaluation.
 """
 
 import dataclasses

@@ -178,6 +178,8 @@ def refuse_another(builder: Builder, manual_dir: pathlib.Path, config: MaskConfi
     != (builder.info.metadata['fingerprint'])
   ):
     differing.append(f'other videos than those in {manual_dir}')
+  if config.source == 'stills' and 'clip_starts' not in builder.info.metadata:
+    differing.append('the older split, which divided photographs')
   if differing:
     raise ValueError(
       f'{builder.data_dir} was built with {"; ".join(differing)}. '

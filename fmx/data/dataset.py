@@ -73,7 +73,7 @@ class Clips(Sequence):
 class JoinedClips(Sequence):
   """The clips of several datasets, one after another."""
 
-  def __init__(self, parts: Sequence[Clips]):
+  def __init__(self, parts: 'Sequence[Clips | JoinedClips]'):
     self._parts = tuple(parts)
     self._ends = tuple(itertools.accumulate(len(part) for part in parts))
 
@@ -157,7 +157,7 @@ def open_dataset(name: str, data_dir: str | pathlib.Path) -> Dataset:
   return parts[0] if len(parts) == 1 else _join(name, root, parts)
 
 
-def _join(name: str, root: pathlib.Path, parts: Sequence[Dataset]) -> Dataset:
+def _join(name: str, root: pathlib.Path, parts: tuple[Dataset, ...]) -> Dataset:
   first = parts[0]
   for part in parts:
     if 'frames' in {part.region, first.region} and part.region != first.region:

@@ -171,7 +171,9 @@ class FrameExamples(Sequence):
     dataset.num_clips(split)  # Raises where there is none.
     parts = [part for part in dataset.parts or (dataset,) if split in part.clip_lengths]
     self._parts = [part.clips(split) for part in parts]
-    frames, video_ids, from_people = [], [], []
+    frames: list[tuple[int, int, int, int]] = []
+    video_ids: list[str] = []
+    from_people: list[bool] = []
     for number, part in enumerate(parts):
       if part.clip_starts is None:
         raise ValueError(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tiny_models
 
-from fmx.labelling.predictor import Predictor
 from fmx.evaluation.zoom import RegionState, merge, region_box, zoom_in
+from fmx.labelling.predictor import Predictor
 from tfds_300vw import boxes
 
 SIZE = tiny_models.SIZE

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import pathlib
 
@@ -273,6 +274,20 @@ def test_the_command_builds_clips_of_five_frames_and_other_motion_under_another_
   assert '--name=stills_eyes_mine' in capsys.readouterr().err
   assert command.main([*flags, '--camera_motion=2', '--name=wild']) == 1
   assert 'camera_motion is 2.0' in capsys.readouterr().err
+
+
+def test_a_dataset_that_divides_photographs_is_not_taken_for_one_that_does_not(
+  tree, tmp_path, capsys
+):
+  flags = ['--config=stills_mouth', '--workers=1', f'--manual_dir={tree}']
+  flags += [f'--data_dir={tmp_path}']
+  assert command.main(flags) == 0
+  (file,) = tmp_path.glob('the300vw_mask/*/*/metadata.json')
+  metadata = json.loads(file.read_text())
+  del metadata['clip_starts']  # As datasets had it before.
+  file.write_text(json.dumps(metadata))
+  assert command.main(flags) == 1
+  assert 'the older split' in capsys.readouterr().err
 
 
 @pytest.mark.skipif('FMX_REAL_DATA' not in os.environ, reason='FMX_REAL_DATA is not set')

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -290,3 +291,18 @@ def test_clips_of_whole_frames_are_short_unless_asked(tmp_path):
     ['001'],
     ['002'],
   )
+
+
+@pytest.mark.skipif('FMX_REAL_DATA' not in os.environ, reason='FMX_REAL_DATA is not set')
+def test_real_photographs_have_all_their_faces_on_one_side():
+  root = pathlib.Path(os.environ['FMX_REAL_DATA']) / 'photos'
+  found = stills.find(root, ClipOptions(region='frames'))
+  assert sum(len(photograph.files) for photograph in found) == len([*root.rglob('*.pts')])
+  assert max(len(photograph.files) for photograph in found) > 5
+  split_of = {}
+  for photograph in found:
+    for path in photograph.files:
+      name = path.parent / path.stem.rpartition('_')[0]
+      assert split_of.setdefault(name, photograph.split) == photograph.split
+  tested = sum(split == 'test' for split in split_of.values())
+  assert tested == len(split_of) // 5
