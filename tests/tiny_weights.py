@@ -33,7 +33,8 @@ def model(region, *, temporal=True):
   shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, SIZE, SIZE, 3)))
   rng = np.random.default_rng(len(region) + temporal)
   variables = jax.tree.map(lambda x: drawn(x.shape, rng), dict(shapes))
-  return weights.Model(network, variables, region, names, SIZE, 5, OPTIONS, {'dataset': 'a/b'})
+  trained = {'dataset': 'a/b'}
+  return weights.Model(network, variables, region, names, SIZE, 5, None, OPTIONS, trained)
 
 
 def drawn(shape, rng):
