@@ -71,8 +71,8 @@ def test_cross_entropy_with_iou_by_hand():
 
 
 def test_the_iou_beside_cross_entropy_is_over_the_classes_that_the_batch_has():
-  # Probabilities (1/2, 1/4, 1/4), label 0, and (1/4, 1/2, 1/4), label 1: cross-entropy ln 2; class 1
-  # shares 1/2 of 1/4 + 1/2 + 1 - 1/2 = 5/4; class 2 is probable and nowhere labelled.
+  # Probabilities (1/2, 1/4, 1/4), label 0, and (1/4, 1/2, 1/4), label 1: cross-entropy ln 2. Class
+  # 1 shares 1/2 of 1/4 + 1/2 + 1 - 1/2 = 5/4; class 2 is probable and nowhere labelled.
   logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]))
   loss = losses.cross_entropy_iou(logits, jnp.array([0, 1]))
   assert loss == pytest.approx(math.log(2) + 0.5 * (1 - 2 / 5))
@@ -98,7 +98,12 @@ def test_the_iou_lets_a_small_class_pull_harder():
     return float(gradient[0] / gradient.sum())
 
   assert share(losses.cross_entropy) == pytest.approx(0.01, rel=1e-4)
-  assert share(losses.cross_entropy_iou) > 0.015
+  # The IoU has S = 1/2 and U = 50 + 1 - 1/2: its slope is 1/U at that pixel and S/U² elsewhere,
+  # times 1/2 (the weight) and 1/4 (of the softmax); that of the cross-entropy is 1/2 of 1/100.
+  small, large = 0.005 + 0.125 / 50.5, 0.005 + 0.125 * 0.5 / 50.5**2
+  expected = small / (small + 99 * large)
+  assert expected > 0.014
+  assert share(losses.cross_entropy_iou) == pytest.approx(expected, rel=1e-3)
 
 
 # Three pixels of three classes, for Eq. 7 to 9 by hand. Labels 0, 1, 1; arg-max 0, 1, 0.

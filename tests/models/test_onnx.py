@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_onnx
 from flax import traverse_util
 
 from fmx.models import pretrained, resnet, segmenter
 from fmx.models.fcn import Segmenter
 
-onnx = pytest.importorskip('onnx', reason='onnx is not installed')
-helper = onnx.helper
+pytest.importorskip('onnx', reason='onnx is not installed')
 
 WIDTH, STEM, BLOCKS = 2, 4, (2, 1, 1, 1)
 TRUNK = {
@@ -24,76 +24,14 @@ TRUNK = {
 }
 
 
-class Folded:
-  """Writes a ResNet whose batch norms are folded into its convolutions, as Yahoo's file is made."""
-
-  def __init__(self):
-    self.nodes, self.arrays = [], {}
-    self._rng = np.random.default_rng(0)
-
-  def add(self, kind, *inputs, output=None, **attributes):
-    """Adds a node and returns its output."""
-    output = output or f'{kind}_{len(self.nodes)}'
-    self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-    return output
-
-  def conv(self, x, name, features_in, features, size=1, stride=1):
-    """Adds a convolution; what comes out has the name of the batch norm that was there."""
-    kernel = self._rng.normal(
-      0, (size * size * features_in) ** -0.5, size=(features, features_in, size, size)
-    )
-    self.arrays[f'{name}_kernel'] = kernel.astype(np.float32)
-    self.arrays[f'{name}_bias'] = self._rng.normal(0, 3, features).astype(np.float32)
-    return self.add(
-      'Conv', x, f'{name}_kernel', f'{name}_bias', output=f'bn_{name}/FusedBatchNorm:0',
-      strides=[stride] * 2, pads=[size // 2] * 4,
-    )  # fmt: skip
-
-  def block(self, x, name, features_in, features, stride, project):
-    """Adds a bottleneck."""
-    way = self.add('Relu', self.conv(x, f'{name}_branch2a', features_in, features, 1, stride))
-    way = self.add('Relu', self.conv(way, f'{name}_branch2b', features, features, 3))
-    way = self.conv(way, f'{name}_branch2c', features, 4 * features)
-    if project:
-      x = self.conv(x, f'{name}_proj_shortcut', features_in, 4 * features, 1, stride)
-    return self.add('Relu', self.add('Add', x, way))
-
-  def save(self, path, outputs=()):
-    """Writes the network; its input is BGR without its mean, [1, 3, H, W]."""
-    make = helper.make_tensor_value_info
-    graph = helper.make_graph(
-      self.nodes,
-      'folded',
-      [make('frames', onnx.TensorProto.FLOAT, [None, 3, None, None])],
-      [make(name, onnx.TensorProto.FLOAT, None) for name in outputs],
-      [onnx.numpy_helper.from_array(value, name) for name, value in self.arrays.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
-    onnx.save(model, path)
-    return path
-
-
 @pytest.fixture(scope='module')
 def folded():
-  """The network, and the names of what its stages put out."""
-  made, tops = Folded(), []
-  x = made.add('Relu', made.conv('frames', '1', 3, STEM, 7, 2))
-  x = made.add('MaxPool', x, kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
-  features_in = STEM
-  for stage, blocks in enumerate(BLOCKS):
-    features = WIDTH * 2**stage
-    for block in range(blocks):
-      stride = 2 if stage and not block else 1
-      x = made.block(x, f'stage{stage}_block{block}', features_in, features, stride, not block)
-      features_in = 4 * features
-    tops.append(x)
-  return made, tops
+  return small_onnx.resnet(width=WIDTH, stem=STEM, blocks=BLOCKS)
 
 
 @pytest.fixture(scope='module')
 def path(folded, tmp_path_factory):
-  made, tops = folded
-  return made.save(tmp_path_factory.mktemp('onnx') / 'folded.onnx', tops)
+  return folded.save(tmp_path_factory.mktemp('onnx') / 'folded.onnx')
 
 
 NETWORK = Segmenter(3, False, head='fine', head_features=4, **TRUNK)
@@ -124,9 +62,8 @@ def trunk_of(variables, **how):
 def test_the_trunk_is_the_file_s_network(path, loaded, folded):
   runtime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
   frames = np.asarray(resnet.normalize(VIDEO[:, 0])).transpose(0, 3, 1, 2)
-  _, tops = folded
   expected = runtime.InferenceSession(path, providers=['CPUExecutionProvider']).run(
-    tops[:3], {'frames': frames}
+    folded.tops[:3], {'frames': frames}
   )
   for found, theirs in zip(trunk_of(loaded[0])[:3], expected, strict=True):
     scale = np.abs(theirs).max()
@@ -164,7 +101,7 @@ def test_what_was_taken_and_what_was_not_has_a_name(variables, loaded, folded):
   # The trunk has no stage 5, the file has one of one block.
   layers = ('branch2a', 'branch2b', 'branch2c', 'proj_shortcut')
   assert transfer.dropped == tuple(f'stage3_block0_{layer}' for layer in layers)
-  kernel = folded[0].arrays['stage0_block1_branch2b_kernel']  # [C_out, C_in, 3, 3]
+  kernel = folded.arrays['stage0_block1_branch2b_kernel']  # [C_out, C_in, 3, 3]
   found = after['params/trunk/stage2/block2/conv2/kernel']
   np.testing.assert_array_equal(found, kernel.transpose(2, 3, 1, 0))
 
@@ -195,12 +132,10 @@ def test_the_convolutions_of_a_network_go_by_their_place_and_have_no_bias(variab
 
 
 def test_a_file_that_lacks_a_layer_is_refused(tmp_path, folded, variables):
-  short = Folded()
-  short.arrays = folded[0].arrays
+  short = small_onnx.Folded()
+  short.arrays = folded.arrays
   short.nodes = [
-    node
-    for node in folded[0].nodes
-    if node.output[0] != 'bn_stage1_block0_branch2b/FusedBatchNorm:0'
+    node for node in folded.nodes if node.output[0] != 'bn_stage1_block0_branch2b/FusedBatchNorm:0'
   ]
   path = short.save(tmp_path / 'short.onnx')
   with pytest.raises(ValueError, match='short.onnx does not fit .* lacks stage1_block0_branch2b'):
