@@ -25,8 +25,9 @@ _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, f
 EXAMPLES = """\
 fmx: face masks in video. What to do, and the command for it:
 
-masks of a video             python run.py --config=configs/extract.py --config.video=clip.mp4
-train and see on drawn faces python run.py --config=configs/demo.py --workdir=demo
+masks of a small clip        python -m fmx --demo
+masks of a video             python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
+train on drawn faces         python run.py --config=configs/demo.py --workdir=demo-train
 draw videos of faces         python -m fmx.drawing faces
 a dataset out of them        python -m tfds_300vw --config=primary --manual_dir=faces --data_dir=data
 train without a GPU          python run.py --config=configs/small.py --workdir=runs/small --config.data.data_dir=data

@@ -100,6 +100,7 @@ ONLY = {
   'fmx/losses.py': {'jax', 'flax', 'optax', 'numpy'},
 }
 MAY_SEE_CONFIGURATIONS = {
+  'fmx/finder_jobs.py',
   'fmx/jobs.py',
   'fmx/demo.py',
   'fmx/benchmark.py',
