@@ -96,7 +96,7 @@ WITHOUT = {
   'fmx/**': {'tensorflow', 'keras', 'torch', 'clu', 'sklearn'},
 }
 ONLY = {
-  'fmx/models/**': {'jax', 'flax', 'optax', 'numpy', 'h5py'},
+  'fmx/models/**': {'jax', 'flax', 'optax', 'numpy', 'h5py', 'onnx'},
   'fmx/losses.py': {'jax', 'flax', 'optax', 'numpy'},
 }
 MAY_SEE_CONFIGURATIONS = {
