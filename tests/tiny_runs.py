@@ -7,7 +7,7 @@ import tempfile
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from small_datasets import write_released
+from small_datasets import write_released, write_video
 
 from configs import primary
 from fmx.models.conv_lstm import ConvLSTM, initial_carry
@@ -38,6 +38,16 @@ OVERRIDES = {
   'evaluation.batch_size': 4,
 }
 
+FINDER = {
+  'finder.widths': (4, 4, 4, 4),
+  'finder.blocks': (0, 0, 1, 0),
+  'finder.features': 4,
+  'finder.side': 64,
+  'finder.batch_size': 4,
+  'finder.steps': 2,
+  'finder.drawn_faces': 2,
+}
+
 
 @functools.cache
 def data_dir():
@@ -55,6 +65,16 @@ def data_dir():
         f'--data_dir={root / "data"}',
       ]
     )
+  for number in range(1, 4):
+    write_video(root / f'videos/00{number}', 12, seed=number)
+  command.main(
+    [
+      '--config=frames',
+      '--workers=1',
+      f'--manual_dir={root / "videos"}',
+      f'--data_dir={root / "data"}',
+    ]
+  )
   return root / 'data'
 
 
@@ -68,8 +88,9 @@ def flags(**overrides):
 
 
 def flags_of_all(**overrides):
-  """The flags of `run.py` that train a network for each region, less --workdir."""
+  """The flags of `run.py` that train a network for each region and a finder, less --workdir."""
   found = ['--config=configs/all.py', f'--config.data_dir={data_dir()}']
+  found += [f'--config.models.finder.{name}={value}' for name, value in FINDER.items()]
   for region in REGIONS:
     options = OVERRIDES | {'data.dataset': f'the300vw_mask/released_{region}'}
     options |= _with_dots(overrides)
