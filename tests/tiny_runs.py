@@ -41,6 +41,16 @@ OVERRIDES = {
   'evaluation.batch_size': 4,
 }
 
+FINDER = {
+  'finder.widths': (4, 4, 4, 4),
+  'finder.blocks': (0, 0, 1, 0),
+  'finder.features': 4,
+  'finder.side': 64,
+  'finder.batch_size': 4,
+  'finder.steps': 2,
+  'finder.drawn_faces': 2,
+}
+
 
 @functools.cache
 def data_dir():
@@ -58,6 +68,16 @@ def data_dir():
         f'--data_dir={root / "data"}',
       ]
     )
+  for number in range(1, 4):
+    write_video(root / f'videos/00{number}', 12, seed=number)
+  command.main(
+    [
+      '--config=frames',
+      '--workers=1',
+      f'--manual_dir={root / "videos"}',
+      f'--data_dir={root / "data"}',
+    ]
+  )
   return root / 'data'
 
 
@@ -94,8 +114,9 @@ def flags(**overrides):
 
 
 def flags_of_all(**overrides):
-  """The flags of `run.py` that train a network for each region, less --workdir."""
+  """The flags of `run.py` that train a network for each region and a finder, less --workdir."""
   found = ['--config=configs/all.py', f'--config.data_dir={data_dir()}']
+  found += [f'--config.models.finder.{name}={value}' for name, value in FINDER.items()]
   for region in REGIONS:
     options = OVERRIDES | {'data.dataset': f'the300vw_mask/released_{region}'}
     options |= _with_dots(overrides)
