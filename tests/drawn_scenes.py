@@ -150,3 +150,9 @@ def ids_by_name(video, found):
       good = own and iou(masks.ids == own, labels) > 0.5
       by_name.setdefault(name, []).append(own if good else 0)
   return by_name
+
+
+def found_at(x, y, *, size=40.0, roll=0.0, confidence=0.9):
+  """A find of a face there."""
+  pose = Pose(x, y, size, roll)
+  return Seen(pose, size * usual_points() + (x, y), confidence)

@@ -14,9 +14,10 @@ from tfds_300vw.pose import Pose
 # Of 544 faces a few frames later, 7 % are less alike than this; of 166,000 pairs of two people 8 %
 # are more.
 SAME_LOOKS = 0.82
+CROWD = 1.6  # Distance over the mean size, below which one face's hair may hide a part of another.
 BRIEF = 10  # Frames: so long a face needs only be where it was, whatever it looks like.
 
-_OTHER_LOOKS = 0.4  # Likeness below which place alone does not make two faces one.
+_OTHER_LOOKS = 0.3  # Likeness below which place alone does not make two faces one.
 _NEAR = 0.6  # Of the size: how far a face may be from where it is expected, ...
 _NEAR_GROWTH = 0.08  # ... and more for each frame since it was seen, ...
 _FARTHEST = 2.0  # ... up to this.
@@ -49,7 +50,7 @@ class Stranger(NamedTuple):
   Attributes:
     pose: Where it is.
     looks: From `appearance.describe`.
-    is_crowded: Whether another face is so near that its looks say little.
+    is_crowded: Whether another face was found next to it.
   """
 
   pose: Pose
@@ -74,11 +75,13 @@ def associate(known: Sequence[Known], found: Sequence[Stranger]) -> dict[int, in
   unlike = 1 - appearance.likeness(
     np.stack([face.looks for face in known]), np.stack([face.looks for face in found])
   )
-  crowded = np.array([face.is_crowded for face in found])
   frames = np.array([face.frames for face in known])[:, None]
   gaps, changes = _differences([face.pose for face in known], [face.pose for face in found])
   near = gaps <= np.minimum(_NEAR + _NEAR_GROWTH * frames, _FARTHEST)
   near &= changes <= np.minimum(_SIZE_CHANGE + _SIZE_GROWTH * frames, _SIZE_MOST)
+  # Next to somebody else, seen now or a moment ago, looks say little.
+  close = (gaps <= CROWD) & (frames <= BRIEF)
+  crowded = np.array([face.is_crowded for face in found]) | (close.sum(axis=0) > close)
   near &= unlike <= np.where((frames <= BRIEF) | crowded, 1 - _OTHER_LOOKS, 1 - SAME_LOOKS)
   cost = gaps + changes + unlike + np.minimum(_AGE_COST * frames, 0.3)
   pairs = _matched(np.where(near, cost, _NEVER))
@@ -87,6 +90,12 @@ def associate(known: Sequence[Known], found: Sequence[Stranger]) -> dict[int, in
   alike[list(pairs.values())] = False
   alike[:, list(pairs)] = False
   return pairs | _matched(np.where(alike, unlike, _NEVER))
+
+
+def is_crowded(pose: Pose, other: Pose) -> bool:
+  """Whether another face is so near that it may hide a part of this one."""
+  distance = np.hypot(pose.x - other.x, pose.y - other.y)
+  return bool(distance < CROWD * (pose.size + other.size) / 2)
 
 
 def _matched(cost: np.ndarray) -> dict[int, int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fmx.finding import appearance, motion
-from fmx.finding.association import BRIEF, Known, Stranger, associate
+from fmx.finding.association import BRIEF, Known, Stranger, associate, is_crowded
 from fmx.finding.looking import Found
 from tfds_300vw.pose import Pose, move
 
@@ -24,7 +24,7 @@ _HOLD = 1.5  # By how much a face must be larger than one that is shown to take 
 _OVERLOOKED = 2  # Frames from a sighting to one in which a face is overlooked.
 _LOOKS_GAIN = 0.15
 _BIAS_GAIN = 0.3
-_MAX_BIAS = 0.1  # Of the size: so far a mask may correct a pose.
+_MAX_BIAS = 0.15  # Of the size: so far a mask may correct a pose.
 _MAX_STEP = (
   0.2  # Of the size: so far a mask may lead a face that the finder does not see, a window,
 )
@@ -273,7 +273,7 @@ class Follower:
       Stranger(
         face.pose,
         appearance.describe(small, scale, face.pose),
-        any(motion.shared(face.pose, other.pose) > 0 for other in found if other is not face),
+        any(is_crowded(face.pose, other.pose) for other in found if other is not face),
       )
       for face in found
     ]

@@ -36,6 +36,17 @@ class NoCuts:
     return False
 
 
+class CutAt:
+  """The one cut is at a frame of this number."""
+
+  def __init__(self, number):
+    self.left = number
+
+  def __call__(self, frame):
+    self.left -= 1
+    return self.left == -1
+
+
 @pytest.fixture(autouse=True)
 def _no_networks(monkeypatch):
   monkeypatch.setattr(module, 'Predictor', ColorPredictor)
@@ -124,9 +135,9 @@ def test_a_face_that_leaves_and_comes_back_keeps_its_id_and_has_no_mask_in_betwe
 @pytest.mark.usefixtures('no_cuts')
 @pytest.mark.parametrize('misses', [0, 4])
 def test_ids_stay_where_two_people_cross(misses):
-  # Bob goes in front of Ann, again and again, for five seconds; who is behind is not found.
+  # Bob goes in front of Ann, again and again, for four seconds; who is behind is not found.
   video = Video()
-  for i in range(150):
+  for i in range(120):
     x = 60 * np.sin(i / 15)
     video.add({'Ann': (120 - x, 75, 52), 'Bob': (120 + x, 79, 60)})
 
@@ -136,9 +147,11 @@ def test_ids_stay_where_two_people_cross(misses):
 
   found = extract(video, Oracle(video, blind=blind), max_faces=2)
   ids = ids_by_name(video, found)
-  assert set(ids['Ann']) - {0} == {1} or set(ids['Ann']) - {0} == {2}
-  assert set(ids['Bob']) - {0} == {3 - max(ids['Ann'])}
-  assert np.mean(np.array(ids['Bob']) > 0) > 0.95
+  apart = [i for i in range(len(found)) if abs(60 * np.sin(i / 15)) > 35]
+  ann, bob = ({ids[name][i] for i in apart} - {0} for name in ('Ann', 'Bob'))
+  assert (ann, bob) in (({1}, {2}), ({2}, {1}))
+  assert np.mean([ids['Bob'][i] > 0 for i in apart]) > 0.95
+  assert np.mean([ids['Ann'][i] > 0 for i in apart]) > 0.9
   assert_never_beyond(video, found)
 
 
@@ -222,10 +235,11 @@ def test_frames_of_noise_have_no_mask_and_harm_nothing():
   assert all(on)
 
 
-def test_a_cut_begins_anew_with_other_ids():
+def test_a_cut_begins_anew_with_other_ids(monkeypatch):
+  monkeypatch.setattr(module, 'CutDetector', lambda: CutAt(13))
   video = wandering(13)
   for _ in range(12):
-    video.add({'Bob': (180, 60, 80)}, (20, 70, 20))
+    video.add({'Bob': (180, 60, 80)})
   found = extract(video)
   assert [masks.index for masks in found if masks.is_cut] == [13]
   ids = ids_by_name(video, found)
@@ -298,7 +312,7 @@ def test_it_goes_on_with_the_same_bits_from_a_saved_state(busy):
   windows = list(extractor.windows(iter(video.frames)))
   expected = list(itertools.chain.from_iterable(window for window, _ in windows))
   assert len({face.id for masks in expected for face in masks.faces}) == 3
-  for _, state in windows[:-1]:
+  for _, state in windows[:-1:2]:
     saved = pickle.loads(pickle.dumps(state))
     rest = extractor.windows(iter(video.frames[saved.next_index :]), saved)
     found = [masks for window, _ in rest for masks in window]
