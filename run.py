@@ -37,6 +37,9 @@ train as the paper           python run.py --config=configs/primary.py --workdir
   its baseline alone         python run.py --config=configs/fcn.py --workdir=runs/fcn --config.data.data_dir=data
   eyes alone                 python run.py --config=configs/eyes.py --workdir=runs/eyes --config.data.data_dir=data
   mouth alone                python run.py --config=configs/mouth.py --workdir=runs/mouth --config.data.data_dir=data
+train as those that ship     python run.py --config=configs/upright.py --workdir=runs/upright --config.data_dir=data
+  what finds the faces       python run.py --config=configs/finder.py --workdir=runs/finder --config.data.data_dir=data
+  which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 

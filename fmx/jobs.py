@@ -10,8 +10,9 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
+from PIL import Image
 
-from fmx import weights, workdir
+from fmx import finder_jobs, weights, workdir
 from fmx.data.prepared import Dataset, FrameExamples, open_dataset
 from fmx.evaluation import run, systems, tables, whole_frames
 from fmx.labelling.predictor import STATES
@@ -70,7 +71,8 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
   The same command goes on where it was interrupted.
 
   Args:
-    config: As `configs/all.py`: `models` holds the configuration of each, by region.
+    config: As `configs/all.py`: `models` holds the configuration of each by region, and that of
+      the finder if it is trained with them.
     folder: The workdir; the weights go to its folder 'weights'.
 
   Raises:
@@ -79,7 +81,8 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
     Stopped: the process was asked to stop.
   """
   config = config.copy_and_resolve_references()
-  for name, of_model in config.models.items():
+  regions = {name: model for name, model in config.models.items() if name != weights.FINDER}
+  for name, of_model in regions.items():
     region = open_dataset(of_model.data.dataset, of_model.data.data_dir).region
     region = of_model.data.view.region if region == 'frames' else region
     if region != name:
@@ -87,8 +90,10 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
         f'models.{name}.data.dataset is {of_model.data.dataset}, which is of {region!r}: name a '
         f'dataset of {name!r}.'
       )
-  for name in sorted(config.models, key=list(face_mask.REGIONS).index):
+  for name in sorted(regions, key=list(face_mask.REGIONS).index):
     train(config.models[name], folder / name)
+  if weights.FINDER in config.models:
+    finder_jobs.train(config.models[weights.FINDER], folder / weights.FINDER)
   if jax.process_index() == 0:
     parts = [weights.load(folder / name) for name in config.models]
     weights.save(
@@ -117,7 +122,7 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
       f'Both checkpoint ({config.checkpoint!r}) and weights ({config.weights!r}) are given: give '
       'one of them.'
     )
-  results = evaluate_weights(config) if config.weights else evaluate_checkpoint(config)
+  results = evaluate_weights(config, folder) if config.weights else evaluate_checkpoint(config)
   folder.mkdir(parents=True, exist_ok=True)
   write_results(folder, results)
   return results
@@ -137,7 +142,7 @@ def evaluate_checkpoint(config: ConfigDict) -> dict[str, Any]:
   return results_of(Stage(path.name, trained, dataset, path), config)
 
 
-def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
+def evaluate_weights(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   """Evaluates weights, each network alone and all together; see `evaluate`."""
   options = config.evaluation
   if options.state not in STATES:
@@ -152,7 +157,7 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   dataset.clips(options.split)
   if dataset.region == 'frames':
-    return evaluate_whole_frames(models, dataset, config)
+    return evaluate_whole_frames(models, dataset, config, folder)
   label_landmarks = None
   if options.landmarks:
     # Only now: it needs a library that not everybody has.
@@ -171,9 +176,12 @@ def evaluate_weights(config: ConfigDict) -> dict[str, Any]:
 
 
 def evaluate_whole_frames(
-  models: dict[str, weights.Model], dataset: Dataset, config: ConfigDict
+  models: dict[str, Any], dataset: Dataset, config: ConfigDict, folder: pathlib.Path
 ) -> dict[str, Any]:
-  """Evaluates weights on whole frames, where faces are found first; see `evaluate`."""
+  """Evaluates weights on whole frames, where faces are found first; see `evaluate`.
+
+  The faces on which each system did worst are drawn too.
+  """
   options = config.evaluation
   label = whole_frames.systems(models)
   if options.landmarks:
@@ -191,9 +199,14 @@ def evaluate_whole_frames(
       done += frames
       progress.update(done, frames)
 
-    return whole_frames.evaluate(
+    scores = whole_frames.evaluate(
       label, dataset, options.split, hidden=options.hidden, progress=tell
     )
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, score in scores.items():
+    picture = Image.fromarray(score.draw_worst())
+    picture.save(folder / f'worst_{name.replace(" ", "_").replace(",", "")}.png')
+  return {name: score.result() for name, score in scores.items()}
 
 
 def check_stages(config: ConfigDict) -> None:

@@ -6,28 +6,50 @@ cannot see, since its crops are given, counts here: a face that is not found has
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fmx.data.cutting import cut
 from fmx.data.prepared import Dataset, FrameExample, FrameExamples
 from fmx.evaluation import protocol
-from fmx.evaluation.confusion import confusion_counts
+from fmx.evaluation.confusion import confusion_counts, iou, mean_iou
 from fmx.evaluation.hiding import hide
 from fmx.evaluation.temporal import TemporalQuality
 from fmx.finding.looking import Seen
 from fmx.labelling.extractor import FaceMaskExtractor
 from fmx.labelling.frame_masks import FrameMasks
-from tfds_300vw import boxes, face_mask, pose
+from tfds_300vw import boxes, face_mask, pictures, pose
 
 SCORED = 2.0  # Side of what is compared, over the size of the face.
 FOUND, GIVEN = 'faces found', 'faces given'
 MAX_FACES = 16  # Of a frame: photographs may show a group.
+SIZES = (0, 40, 80, 160)  # Pixels of the face from which results are told apart.
+NUM_WORST = 10  # Faces that are shown.
 LOST = 0.5  # IoU of the whole face below which it is lost.
 # Frames of one video, and the landmarks [F, 68, 2] of each, to their masks. Only a system whose
 # faces are given may look at the landmarks, and only to know where and how large the faces are.
 LabelFrames = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Iterable[FrameMasks]]
+
+
+class Worst(NamedTuple):
+  """A face on which a system did badly.
+
+  Attributes:
+    iou: Of the whole face.
+    name: The video or photograph.
+    number: Of the frame.
+    image: The face's surroundings, uint8 [h, w, 3].
+    labels: Class ids, uint8 [h, w].
+    predictions: Likewise.
+  """
+
+  iou: float
+  name: str
+  number: int
+  image: np.ndarray
+  labels: np.ndarray
+  predictions: np.ndarray
 
 
 @dataclasses.dataclass
@@ -36,20 +58,30 @@ class Score:
 
   frames: list[protocol.FrameScore] = dataclasses.field(default_factory=list)
   face_ious: list[float] = dataclasses.field(default_factory=list)
-  worst: list[tuple[float, str, int]] = dataclasses.field(default_factory=list)
+  sizes: list[float] = dataclasses.field(default_factory=list)
+  worst: list['Worst'] = dataclasses.field(default_factory=list)
   quality: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)
 
   def add(
-    self, name: str, number: int, face: int, labels: np.ndarray, predictions: np.ndarray
+    self,
+    name: str,
+    number: int,
+    face: int,
+    size: float,
+    image: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
   ) -> None:
-    """Compares one face in the surroundings of it, uint8 [h, w] both."""
+    """Compares one face of that size in the surroundings of it."""
     counts = confusion_counts(labels, predictions, len(face_mask.CLASS_NAMES))
     clip = f'{name}_{face}'
     self.frames.append(protocol.FrameScore(name, clip, number, 1, counts))
     shared, either = (labels > 0) & (predictions > 0), (labels > 0) | (predictions > 0)
-    iou = float(shared.sum() / max(either.sum(), 1))
-    self.face_ious.append(iou)
-    self.worst.append((iou, name, number))
+    overlap = float(shared.sum() / max(either.sum(), 1))
+    self.face_ious.append(overlap)
+    self.sizes.append(size)
+    self.worst.append(Worst(overlap, name, number, image.copy(), labels, predictions))
+    self.worst = sorted(self.worst, key=lambda face: face.iou)[:NUM_WORST]
 
   def result(self) -> dict[str, Any]:
     """Ready for JSON: `protocol.summarize`, and what is said of whole faces."""
@@ -61,8 +93,38 @@ class Score:
       'lost': float((ious < LOST).mean()),
       'not_found': int((ious == 0).sum()),
       'temporal': self.quality.result(),
-      'worst': [list(entry) for entry in sorted(self.worst)[:10]],
+      'sizes': self._by_size(ious),
+      'worst': [[face.iou, face.name, face.number] for face in self.worst],
     }
+
+  def draw_worst(self) -> np.ndarray:
+    """The worst faces, their labels above the predictions: uint8 [h, w, 3]."""
+    captions = [f'{face.name} {face.number}  {100 * face.iou:.0f} %' for face in self.worst]
+    return pictures.sheet(
+      [
+        pictures.Row([pictures.overlay(f.image, f.labels) for f in self.worst], captions),
+        pictures.Row(
+          [pictures.overlay(f.image, f.predictions) for f in self.worst],
+          ['prediction'] * len(self.worst),
+        ),
+      ]
+    )
+
+  def _by_size(self, ious: np.ndarray) -> dict[str, Any]:
+    """IoU by the size of the face in pixels, from each of SIZES on to the next."""
+    places = np.searchsorted(SIZES, self.sizes, side='right') - 1
+    found = {}
+    for place, least in enumerate(SIZES):
+      chosen = np.flatnonzero(places == place)
+      if len(chosen):
+        counts = np.sum([self.frames[index].counts for index in chosen], axis=0)
+        found[str(least)] = {
+          'faces': len(chosen),
+          'not_found': int((ious[chosen] == 0).sum()),
+          'miou': float(mean_iou(counts)),
+          'iou': [None if np.isnan(ratio) else float(ratio) for ratio in iou(counts)],
+        }
+    return found
 
 
 def evaluate(
@@ -73,7 +135,7 @@ def evaluate(
   hidden: bool = False,
   seed: int = 0,
   progress: Callable[[int], None] = lambda frames: None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Score]:
   """Scores systems on the whole frames of one split.
 
   Args:
@@ -85,7 +147,7 @@ def evaluate(
     progress: Told how many frames were labelled since.
 
   Returns:
-    Results by the name of the system.
+    What each system reached, by its name.
 
   Raises:
     ValueError: there is no such split, or the dataset does not hold whole frames.
@@ -104,7 +166,7 @@ def evaluate(
     for name, label in systems.items():
       _score(scores[name], video, list(label(frames, landmarks)))
     progress(len(video))
-  return {name: score.result() for name, score in scores.items()}
+  return scores
 
 
 class GivenFaces:
@@ -185,7 +247,9 @@ def _score(score: Score, video: Sequence[FrameExample], found: Sequence[FrameMas
       shared[0] = 0
       own = int(shared.argmax())
       mine = np.where((ids == own) & (own > 0), predictions, 0).astype(np.uint8)
-      score.add(example.video_id, example.frame_number, number, labels, mine)
+      size = pose.face_pose(landmarks).size
+      image = boxes.crop(example.image, box)
+      score.add(example.video_id, example.frame_number, number, size, image, labels, mine)
 
 
 def _hidden(

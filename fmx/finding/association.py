@@ -43,29 +43,43 @@ class Known(NamedTuple):
   is_familiar: bool
 
 
-def associate(
-  known: Sequence[Known], poses: Sequence[Pose], looks: Sequence[np.ndarray]
-) -> dict[int, int]:
+class Stranger(NamedTuple):
+  """A face that was found.
+
+  Attributes:
+    pose: Where it is.
+    looks: From `appearance.describe`.
+    is_crowded: Whether another face is so near that its looks say little.
+  """
+
+  pose: Pose
+  looks: np.ndarray
+  is_crowded: bool
+
+
+def associate(known: Sequence[Known], found: Sequence[Stranger]) -> dict[int, int]:
   """Says which found face is which known one.
 
   First those that are about where they are expected; of what is left, those that look the same.
 
   Args:
     known: Faces that were seen before.
-    poses: Of the found faces.
-    looks: Of the found faces.
+    found: Faces of one frame.
 
   Returns:
     From the place of a found face to that of a known one; strangers are left out.
   """
-  if not known or not poses:
+  if not known or not found:
     return {}
-  unlike = 1 - appearance.likeness(np.stack([face.looks for face in known]), np.stack(looks))
+  unlike = 1 - appearance.likeness(
+    np.stack([face.looks for face in known]), np.stack([face.looks for face in found])
+  )
+  crowded = np.array([face.is_crowded for face in found])
   frames = np.array([face.frames for face in known])[:, None]
-  gaps, changes = _differences([face.pose for face in known], poses)
+  gaps, changes = _differences([face.pose for face in known], [face.pose for face in found])
   near = gaps <= np.minimum(_NEAR + _NEAR_GROWTH * frames, _FARTHEST)
   near &= changes <= np.minimum(_SIZE_CHANGE + _SIZE_GROWTH * frames, _SIZE_MOST)
-  near &= unlike <= np.where(frames <= BRIEF, 1 - _OTHER_LOOKS, 1 - SAME_LOOKS)
+  near &= unlike <= np.where((frames <= BRIEF) | crowded, 1 - _OTHER_LOOKS, 1 - SAME_LOOKS)
   cost = gaps + changes + unlike + np.minimum(_AGE_COST * frames, 0.3)
   pairs = _matched(np.where(near, cost, _NEVER))
   familiar = np.array([face.is_familiar for face in known])[:, None]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fmx.finding import appearance, motion
-from fmx.finding.association import BRIEF, Known, associate
+from fmx.finding.association import BRIEF, Known, Stranger, associate
 from fmx.finding.looking import Found
 from tfds_300vw.pose import Pose, move
 
@@ -21,10 +21,14 @@ _MAX_TRACKS = 64
 _STRANGER_MEMORY = 15  # Frames, for a face that was never shown.
 _CLOSE = 0.25  # Shared area from which one face may hide another.
 _HOLD = 1.5  # By how much a face must be larger than one that is shown to take its place.
+_OVERLOOKED = 2  # Frames from a sighting to one in which a face is overlooked.
 _LOOKS_GAIN = 0.15
 _BIAS_GAIN = 0.3
 _MAX_BIAS = 0.1  # Of the size: so far a mask may correct a pose.
-_MAX_DRIFT = 0.5  # Of the size: so far a mask may lead a face that the finder does not see.
+_MAX_STEP = (
+  0.2  # Of the size: so far a mask may lead a face that the finder does not see, a window,
+)
+_MAX_DRIFT = 0.5  # and so far in all.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +95,8 @@ class Shown(NamedTuple):
 
   Attributes:
     frames: Indices in the video of the frames that have a mask.
-    offset: Of the masks from the poses, median over these frames: centre in units of the size,
-      upright, and log size, [3].
+    offset: Of the masks from the poses, centre in units of the size, upright, and log size, [3]:
+      the median over these frames, or where it was not seen that of the last one.
     is_seen: Whether the finder saw the face in the window.
   """
 
@@ -265,7 +269,14 @@ class Follower:
     if not found:
       return self, []
     small, scale = appearance.reduced(frame)
-    looks = [appearance.describe(small, scale, face.pose) for face in found]
+    strangers = [
+      Stranger(
+        face.pose,
+        appearance.describe(small, scale, face.pose),
+        any(motion.shared(face.pose, other.pose) > 0 for other in found if other is not face),
+      )
+      for face in found
+    ]
     known = [
       Known(
         motion.pose_of(track.expected(time)),
@@ -275,28 +286,24 @@ class Follower:
       )
       for track in self.tracks
     ]
-    pairs = associate(known, [face.pose for face in found], looks)
+    pairs = associate(known, strangers)
     tracks, keys, next_key = list(self.tracks), [], self.next_key
-    for place, (face, its_looks) in enumerate(zip(found, looks)):
+    for place, (face, stranger) in enumerate(zip(found, strangers)):
       if place in pairs:
         index = pairs[place]
-        crowded = any(
-          motion.shared(face.pose, other.pose) > 0 for other in found if other is not face
-        )
-        tracks[index] = _seen_again(tracks[index], face, its_looks, time, is_crowded=crowded)
+        tracks[index] = _seen_again(tracks[index], face, stranger, time)
         keys.append(tracks[index].key)
       elif face.confidence >= NEW:
-        points = _upright(face)
         vector = motion.vector_of(face.pose)
-        tracks.append(Track(next_key, None, time, vector, np.zeros(2), points, its_looks))
+        tracks.append(
+          Track(next_key, None, time, vector, np.zeros(2), _upright(face), stranger.looks)
+        )
         keys.append(next_key)
         next_key += 1
     return dataclasses.replace(self, tracks=tuple(tracks), next_key=next_key), keys
 
 
-def _seen_again(
-  track: Track, face: Found, looks: np.ndarray, time: int, *, is_crowded: bool
-) -> Track:
+def _seen_again(track: Track, face: Found, stranger: Stranger, time: int) -> Track:
   """A track with a new sighting of its face."""
   frames = time - track.time
   vector, velocity = motion.vector_of(face.pose), np.zeros(2)
@@ -309,7 +316,9 @@ def _seen_again(
     velocity=velocity,
     points=_upright(face),
     # Next to another face it might be that one's.
-    looks=track.looks if is_crowded else appearance.blended(track.looks, looks, _LOOKS_GAIN),
+    looks=track.looks
+    if stranger.is_crowded
+    else appearance.blended(track.looks, stranger.looks, _LOOKS_GAIN),
     sightings=track.sightings + 1,
     drift=np.zeros(2),
   )
@@ -339,16 +348,25 @@ def _course(
     return None
   poses = tuple(_corrected(motion.pose_of(vector), track.bias) for vector in vectors)
   points = np.stack([_placed(track.points, motion.pose_of(vector)) for vector in vectors])
-  return Course(track.key, poses, points, _is_seen(seen, looks, length))
+  is_seen = _is_seen(seen, looks, length)
+  if track.is_given and track.shown < 0:
+    is_seen[:] = True  # By the user.
+  return Course(track.key, poses, points, is_seen)
 
 
 def _is_seen(seen: set[int], looks: Sequence[int], length: int) -> np.ndarray:
-  """Of each frame whether the finder saw the face in it or, where it did not look, next to it."""
+  """Of each frame whether the finder saw the face: in it, or next to it where it did not look.
+
+  A frame in which it is overlooked counts as well if it is seen shortly before and after.
+  """
   found = np.zeros(length, bool)
   for time in range(length):
     before = max((look for look in looks if look <= time), default=None)
     behind = min((look for look in looks if look >= time), default=None)
-    found[time] = before in seen or behind in seen
+    around = [other - time for other in seen if abs(other - time) <= _OVERLOOKED]
+    found[time] = (
+      before in seen or behind in seen or (bool(around) and min(around) < 0 < max(around))
+    )
   return found
 
 
@@ -359,7 +377,7 @@ def _shown(track: Track, shown: Shown, face_id: int | None) -> Track:
     track = dataclasses.replace(track, bias=track.bias + _BIAS_GAIN * (goal - track.bias))
   else:
     pose = motion.pose_of(track.vector)
-    step = np.clip(shown.offset[:2], -_MAX_BIAS, _MAX_BIAS) * pose.size
+    step = np.clip(shown.offset[:2], -_MAX_STEP, _MAX_STEP) * pose.size
     cos, sin = np.cos(pose.roll), np.sin(pose.roll)
     drift = track.drift + (cos * step[0] - sin * step[1], sin * step[0] + cos * step[1])
     limit = _MAX_DRIFT * pose.size

@@ -18,7 +18,7 @@ MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask ma
 NEAR = 0.14  # From one of the finder's points to the nearest pixel of its class.
 # Without the finder a mask must be more like a face.
 SURE_AREA = (0.5, 0.95)
-SURE_SHIFT = 0.15
+SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
 SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
 SURE_FEATURES = 0.004  # Area of the eyes, and of the mouth, at least.
 _STRAY = 0.1  # Of the largest piece: what is smaller is not the face's.
@@ -107,6 +107,7 @@ def examine(
     is_face
     and SURE_AREA[0] <= area <= SURE_AREA[1]
     and shift <= SURE_SHIFT
+    and growth <= SURE_GROWTH
     and confidence >= SURE_CONFIDENCE
     and counts[EYES] >= SURE_FEATURES
     and counts[MOUTH].sum() >= SURE_FEATURES

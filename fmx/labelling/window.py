@@ -90,9 +90,8 @@ def label_window(
     wait -= 1  # Nothing was there, and nothing is.
   elif first.failed() or first.is_empty() or missed:
     looks |= look(finder, frames, [time for time in range(length) if time not in looks])
-    hard = _where_to_look_harder(first, looks, length)
-    for time in hard:
-      looks[time] = distinct([*looks[time], *look_harder(finder, frames[time])])
+    if _is_unseen(first, looks):
+      _look_harder(finder, frames, looks, times)
     given_up = frozenset(
       reading.course.key
       for reading, verdicts in zip(first.readings, first.verdicts)
@@ -128,17 +127,21 @@ def _verdicts(reading: Reading) -> Verdicts:
   return verdicts
 
 
-def _where_to_look_harder(first: _Pass, looks: Mapping[int, Sequence], length: int) -> list[int]:
-  """Frames in which a face is missing that the finder does not see as they are."""
-  if first.is_empty() and not any(looks.values()):
-    return [length // 2]
-  unseen = [
-    time
-    for reading in first.readings
-    if not reading.course.is_seen.any()
-    for time in (0, length - 1)
-  ]
-  return sorted(set(unseen))
+def _is_unseen(first: _Pass, looks: Mapping[int, Sequence]) -> bool:
+  """Whether the finder sees no face at all, or not one that is followed."""
+  return not any(looks.values()) or not all(r.course.is_seen.any() for r in first.readings)
+
+
+def _look_harder(
+  finder: Finder, frames: Sequence[np.ndarray], looks: dict[int, list], times: Sequence[int]
+) -> None:
+  """Adds to what the finder saw; where the middle of the times shows nothing, no other will."""
+  middle = times[len(times) // 2]
+  for time in (middle, *(time for time in times if time != middle)):
+    found = look_harder(finder, frames[time])
+    if not found:
+      return
+    looks[time] = distinct([*looks[time], *found])
 
 
 def _told_apart(first: _Pass, second: _Pass) -> _Pass:
@@ -200,8 +203,6 @@ def _finish(
 def _shown(reading: Reading, verdicts: Verdicts, start: int) -> Shown:
   times = [time for time, verdict in enumerate(verdicts) if verdict is not None]
   offsets = np.stack([reading.evidence[time].offset for time in times])
-  return Shown(
-    [start + time for time in times],
-    np.median(offsets, axis=0),
-    bool(reading.course.is_seen.any()),
-  )
+  is_seen = bool(reading.course.is_seen.any())
+  offset = np.median(offsets, axis=0) if is_seen else offsets[-1]
+  return Shown([start + time for time in times], offset, is_seen)

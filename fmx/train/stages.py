@@ -118,8 +118,8 @@ class Stage:
       'start_step': start_step,
     }
     if self.sees_frames:
-      spoiling = Spoiling(**self.config.data.spoiling)
-      return view_batches(TrainView(self.train_windows, self.view(), spoiling, size), **shared)
+      view = TrainView(self.train_windows, self.view(), self.spoiling(), size)
+      return view_batches(view, **shared)
     return train_batches(
       self.dataset,
       image_size=size,
@@ -141,6 +141,10 @@ class Stage:
   def augmentation(self) -> Augmentation:
     """How training windows are changed."""
     return Augmentation(**self.config.data.augmentation)
+
+  def spoiling(self) -> Spoiling:
+    """How training windows out of whole frames are spoiled."""
+    return Spoiling(**self.config.data.spoiling)
 
   def loss(self) -> losses.Loss:
     """The loss function of the stage, ready for `train_step`."""
@@ -229,6 +233,12 @@ class Stage:
         raise ValueError(f'{self.name}.{name} is {value}; it must be above 0.')
     if options.gamma < 0:
       raise ValueError(f'{self.name}.gamma is {options.gamma}; it must be 0 (frozen) or more.')
+    if not options.decay >= 0:
+      raise ValueError(f'{self.name}.decay is {options.decay}; it must be 0 or more.')
+    if not 0 <= options.average < 1:
+      raise ValueError(
+        f'{self.name}.average is {options.average}; it must be at least 0 and below 1.'
+      )
     devices = jax.device_count()
     for owner, size in ((self.name, options.batch_size), ('evaluation', evaluation.batch_size)):
       if size < 1 or size % devices:
@@ -244,6 +254,7 @@ class Stage:
         f'{self.dataset.name} holds whole frames, of which windows of one are cut: set '
         "data.clip_length = 1 and stages = ('fcn',)."
       )
+    self.spoiling()
     len(self.train_windows)
     for split in ('validation', evaluation.split):
       self.windows(split)

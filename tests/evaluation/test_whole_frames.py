@@ -74,9 +74,14 @@ def test_labels_drawn_from_the_landmarks_are_perfect(frames):
     example('a', 1, face((40, 50), 50), face((100, 50), 40)),
     example('b', 1, face((70, 50), 60)),
   ]
-  result = whole_frames.evaluate({'s': perfect(shown)}, frames(*shown), 'test')['s']
+  result = whole_frames.evaluate({'s': perfect(shown)}, frames(*shown), 'test')['s'].result()
   assert result['faces'] == 3
   assert result['miou'] == result['face_iou'] == 1
+  assert {least: of_size['faces'] for least, of_size in result['sizes'].items()} == {
+    '0': 1,
+    '40': 2,
+  }
+  assert all(of_size['miou'] == 1 for of_size in result['sizes'].values())
   assert result['lost'] == result['not_found'] == 0
 
 
@@ -86,7 +91,7 @@ def test_a_face_without_a_mask_is_lost_and_counts(frames):
     example('b', 1, face((70, 50), 60)),
   ]
   label = perfect(shown, keep=lambda video, number: number == 0)
-  result = whole_frames.evaluate({'s': label}, frames(*shown), 'test')['s']
+  result = whole_frames.evaluate({'s': label}, frames(*shown), 'test')['s'].result()
   assert result['not_found'] == 1
   assert result['lost'] == pytest.approx(1 / 3)
   assert result['face_iou'] == pytest.approx(2 / 3)
@@ -98,7 +103,7 @@ def test_another_face_nearby_does_not_count_against_the_first(frames):
   # The second face is nobody's annotation, but its mask reaches into what is scored.
   labelled = [example('a', 1, face((45, 50), 50), face((95, 50), 50))]
   shown = [example('a', 1, face((45, 50), 50))]
-  result = whole_frames.evaluate({'s': perfect(labelled)}, frames(*shown), 'test')['s']
+  result = whole_frames.evaluate({'s': perfect(labelled)}, frames(*shown), 'test')['s'].result()
   assert result['miou'] == 1
 
 
@@ -116,8 +121,9 @@ def test_frames_of_one_video_are_labelled_together_and_by_every_system(frames):
     {'one': label, 'moved': perfect(shown, move=6)}, frames(*shown), 'test'
   )
   assert seen == [(3, [1, 1, 1]), (1, [1])]
-  assert results['one']['face_iou'] == 1
-  assert 0.5 < results['moved']['face_iou'] < 0.95
+  assert results['one'].result()['face_iou'] == 1
+  assert 0.5 < results['moved'].result()['face_iou'] < 0.95
+  assert results['moved'].draw_worst().ndim == 3
 
 
 def test_hidden_faces_keep_their_labels(frames):
@@ -130,7 +136,9 @@ def test_hidden_faces_keep_their_labels(frames):
 
   good = perfect(shown)
   dataset = frames(*shown)
-  assert whole_frames.evaluate({'s': label}, dataset, 'test', hidden=True)['s']['miou'] == 1
+  assert (
+    whole_frames.evaluate({'s': label}, dataset, 'test', hidden=True)['s'].result()['miou'] == 1
+  )
   assert all(image.any() for image in seen[:1])
   assert not shown[0].image.any()
 
