@@ -29,7 +29,7 @@ def made(trained, tmp_path_factory):
   to = tmp_path_factory.mktemp('package') / 'weights'
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(making, 'MOST_PIXELS', 0.02)  # Random networks sit on the fence.
-    making.make([trained], '7', to)
+    making.make([trained / 'weights'], '7', to, logs=[trained])
   return to
 
 
@@ -108,11 +108,13 @@ def test_what_is_too_large_is_refused(trained, tmp_path, monkeypatch):
 
 def test_networks_of_several_trainings_go_together_once_each(trained, tmp_path):
   eye = tiny_weights.training(tmp_path / 'eye', 'eye')
+  primary = tiny_weights.training(tmp_path / 'primary', 'primary')
   assert list(making.gather([trained, eye])) == ['finder', 'primary', 'eye']
   with pytest.raises(ValueError, match="eye holds 'eye', and so does a folder before it"):
     making.gather([eye, trained, eye])
-  with pytest.raises(ValueError, match="there is no network 'primary' there"):
-    making.gather([eye])
+  for missing, folder in (('primary', eye), ('finder', primary)):
+    with pytest.raises(ValueError, match=f'there is no network {missing!r} there'):
+      making.gather([folder])
 
 
 def test_the_networks_that_ship_are_what_an_extractor_takes_by_itself(shipped):

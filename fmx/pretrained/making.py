@@ -17,6 +17,7 @@ from fmx.example import clip
 from fmx.pretrained import LARGEST, LOG, RECIPE, RELEASE
 from fmx.weights import FinderModel, Model
 
+NEEDED = ('primary', 'finder')
 LEFT_OUT = ('fcn',)  # Networks that only evaluations need.
 # What the rounding of kernels may change: the outputs, root mean square over that of their spread,
 # and the share of pixels of another class.
@@ -25,20 +26,27 @@ NUM_WINDOWS = 24  # Of the example clip, wide and near, in which that is looked 
 FINDER_SIZE = 256  # Pixels.
 
 
-def make(folders: Sequence[pathlib.Path], version: str, to: pathlib.Path) -> dict[str, Any]:
+def make(
+  folders: Sequence[pathlib.Path],
+  version: str,
+  to: pathlib.Path,
+  *,
+  logs: Sequence[pathlib.Path] = (),
+) -> dict[str, Any]:
   """Puts the networks of trainings together for others to use.
 
   Args:
     folders: Of trainings with their weights, or of weights alone.
     version: Of what ships.
     to: Folder of what ships, which is replaced.
+    logs: Workdirs of the trainings where the weights lie elsewhere.
 
   Returns:
     What `release.json` says.
 
   Raises:
-    ValueError: two folders hold a network of one name, none holds the primary one, the rounding
-      changes too much, or all is too large.
+    ValueError: two folders hold a network of one name, a network is missing that nobody can do
+      without, the rounding changes too much, or all is too large.
     OSError: something cannot be read or written.
   """
   models = gather(folders)
@@ -58,8 +66,9 @@ def make(folders: Sequence[pathlib.Path], version: str, to: pathlib.Path) -> dic
       },
       'rounding': rounding,
     }
-    recipe = {str(at): without_places(config) for at, config in configurations(folders).items()}
-    for name, content in ((RELEASE, release), (RECIPE, recipe), (LOG, log(folders))):
+    places = [*folders, *logs]
+    recipe = {at: without_places(config) for at, config in configurations(places).items()}
+    for name, content in ((RELEASE, release), (RECIPE, recipe), (LOG, log(places))):
       (partial / name).write_text(json.dumps(content, indent=1, allow_nan=False) + '\n')
     weights.load(partial)  # As whoever installs it will.
     if (size := size_of(partial)) > LARGEST:
@@ -84,8 +93,9 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Model | FinderModel]:
     if twice := models.keys() & found.keys():
       raise ValueError(f'{folder} holds {min(twice)!r}, and so does a folder before it.')
     models |= found
-  if 'primary' not in models:
-    raise ValueError(f"{', '.join(map(str, folders))}: there is no network 'primary' there.")
+  for name in NEEDED:
+    if name not in models:
+      raise ValueError(f'{", ".join(map(str, folders))}: there is no network {name!r} there.')
   return models
 
 
