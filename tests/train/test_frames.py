@@ -189,3 +189,23 @@ def test_a_trunk_begins_with_what_the_file_makes_of_training_frames(tmp_path):
   mean = np.mean(outputs, axis=(0, 1, 2))
   np.testing.assert_allclose(averages['bn1']['mean'], mean, rtol=1e-4, atol=1e-3)
   np.testing.assert_allclose(trunk['bn1']['bias'], bias + mean, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.usefixtures('tiny_network')
+def test_several_processes_begin_alike(monkeypatch):
+  videos = []
+  monkeypatch.setattr(segmenter, 'conv_outputs', lambda network, variables, video: video)
+  monkeypatch.setattr(
+    pretrained, 'load', lambda path, variables, look: videos.append(look(variables)) or ({}, '')
+  )
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  for process in range(2):
+    monkeypatch.setattr(jax, 'process_index', lambda process=process: process)
+    stages.initial_variables(stage_of('eye', model__pretrained='there.onnx'), None)
+  np.testing.assert_array_equal(*videos)
+
+
+def test_the_windows_of_a_split_are_listed_once():
+  stage = stage_of('eye')
+  assert stage.windows('validation') is stage.windows('validation')
+  assert stage.train_windows is stage.windows('train')
