@@ -94,24 +94,31 @@ class Stage:
 
   def windows(self, split: str) -> Windows | FrameWindows:
     """The windows of a split on which the network is evaluated, each frame once."""
-    if self.sees_frames:
-      return FrameWindows(self.dataset, split, self.view())
-    return Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+    if not self.sees_frames:
+      return Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+    if split not in self._frame_windows:
+      self._frame_windows[split] = FrameWindows(self.dataset, split, self.view())
+    return self._frame_windows[split]
+
+  @functools.cached_property
+  def _frame_windows(self) -> dict[str, FrameWindows]:
+    """Those that were listed: to count the faces of all frames takes a while."""
+    return {}
 
   @functools.cached_property
   def train_windows(self) -> Windows | FrameWindows:
     """The windows of an epoch."""
     if self.sees_frames:
-      return FrameWindows(self.dataset, 'train', self.view())
+      return self.windows('train')
     return Windows(self.dataset, 'train', self.clip_length, keep_rest=False)
 
-  def batches(self, start_step: int) -> Iterator[Batch]:
-    """This process's training batches after so many steps."""
+  def batches(self, start_step: int, *, process_index: int | None = None) -> Iterator[Batch]:
+    """The training batches of a process, by default of this one, after so many steps."""
     size = self.config.data.image_size
     shared = {
       'batch_size': self.options.batch_size,
       'num_devices': jax.local_device_count(),
-      'process_index': jax.process_index(),
+      'process_index': jax.process_index() if process_index is None else process_index,
       'process_count': jax.process_count(),
       'seed': self.config.seed,
       'workers': self.config.data.workers,
@@ -286,7 +293,8 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   elif stage.config.model.pretrained:
     source = stage.config.model.pretrained
     network = stage.model(axis_name=None)
-    with contextlib.closing(stage.batches(0)) as batches:
+    # The frames of the first process, for all: they must begin alike.
+    with contextlib.closing(stage.batches(0, process_index=0)) as batches:
       video = next(batches)['video'][0]
     variables, transfer = pretrained.load(
       source, variables, lambda begun: segmenter.conv_outputs(network, begun, video)

@@ -81,7 +81,8 @@ def test_what_is_shrunk_stays_where_it_is(scale, roll):
   inside = (at_x > reach) & (at_x < 239 - reach) & (at_y > reach) & (at_y < 199 - reach)
   assert inside.any()
   found = cut(frame, matrix, side).astype(float)
-  assert np.abs(found - expected)[inside].max() < 1.5  # Rounded twice, and cv2 knows 32nds of a pixel.
+  # Rounded twice, and OpenCV knows 32nds of a pixel.
+  assert np.abs(found - expected)[inside].max() < 1.5
 
 
 @pytest.mark.parametrize('scale', [0.6, 0.45, 0.25, 0.12])

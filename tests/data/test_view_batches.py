@@ -58,10 +58,10 @@ def test_the_windows_of_a_split_are_its_photographs_and_every_fifth_frame(datase
   assert (frames.frame_numbers[windows.videos] % 5 == 1).all()
   assert not frames.from_people[windows.videos].any()
   assert frames.from_people[windows.stills].all()
-  # Two eyes of each face; a video of 11 frames gives 1, 6 and 11.
+  # Two eyes of each face; a video's clip of ten frames gives 1 and 6.
   faces = sum(frames.num_faces(index) for index in windows.stills)
   assert len(windows) == 2 * (faces + len(windows.videos))
-  assert len(windows.videos) == 3 * len({frames.video_ids[index] for index in windows.videos})
+  assert len(windows.videos) == 2 * len({frames.video_ids[index] for index in windows.videos})
 
 
 def test_a_batch_holds_draws_for_each_device(view):

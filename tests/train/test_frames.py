@@ -49,6 +49,14 @@ def stage_of(region, folder='nowhere', **overrides):
   )
 
 
+REAL = segmenter.build
+
+
+@pytest.fixture
+def real_network(monkeypatch):
+  monkeypatch.setattr(segmenter, 'build', REAL)
+
+
 @pytest.fixture(scope='module')
 def tiny_network():
   with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +112,7 @@ def test_each_epoch_is_validated_and_the_end_is_tested(trained):
       ious = [line[f'validation/iou_{name}'] for name in names]
       assert line['validation/miou'] == pytest.approx(np.mean(ious))
     results = json.loads((trained / region / 'results.json').read_text())
-    assert set(results['FCN']['iou']) == set(names)
+    assert set(results['FCN']['iou']) == {'background', *names}
     assert (trained / region / 'fcn/pictures/validation').is_dir()
 
 
@@ -124,6 +132,7 @@ def test_a_run_goes_on_from_its_first_epoch_to_the_same_bits(trained, tmp_path):
     np.testing.assert_array_equal(ours, theirs, err_msg=jax.tree_util.keystr(path))
 
 
+@pytest.mark.usefixtures('real_network')
 def test_a_stage_of_whole_frames_is_that_of_its_view():
   stage = stage_of('mouth')
   assert stage.sees_frames
@@ -133,6 +142,7 @@ def test_a_stage_of_whole_frames_is_that_of_its_view():
   stage.check()
 
 
+@pytest.mark.usefixtures('real_network')
 @pytest.mark.parametrize(
   ('overrides', 'message'),
   [
@@ -158,6 +168,7 @@ def test_a_model_of_another_region_is_refused_before_any_training(tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.usefixtures('real_network')
 def test_a_trunk_begins_with_what_the_file_makes_of_training_frames(tmp_path):
   pytest.importorskip('onnx', reason='onnx is not installed')
   path = small_onnx.resnet(width=2, stem=4, blocks=(1, 1, 1, 1)).save(tmp_path / 'folded.onnx')
@@ -178,3 +189,23 @@ def test_a_trunk_begins_with_what_the_file_makes_of_training_frames(tmp_path):
   mean = np.mean(outputs, axis=(0, 1, 2))
   np.testing.assert_allclose(averages['bn1']['mean'], mean, rtol=1e-4, atol=1e-3)
   np.testing.assert_allclose(trunk['bn1']['bias'], bias + mean, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.usefixtures('tiny_network')
+def test_several_processes_begin_alike(monkeypatch):
+  videos = []
+  monkeypatch.setattr(segmenter, 'conv_outputs', lambda network, variables, video: video)
+  monkeypatch.setattr(
+    pretrained, 'load', lambda path, variables, look: videos.append(look(variables)) or ({}, '')
+  )
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  for process in range(2):
+    monkeypatch.setattr(jax, 'process_index', lambda process=process: process)
+    stages.initial_variables(stage_of('eye', model__pretrained='there.onnx'), None)
+  np.testing.assert_array_equal(*videos)
+
+
+def test_the_windows_of_a_split_are_listed_once():
+  stage = stage_of('eye')
+  assert stage.windows('validation') is stage.windows('validation')
+  assert stage.train_windows is stage.windows('train')
