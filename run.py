@@ -25,8 +25,9 @@ _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, f
 EXAMPLES = """\
 fmx: face masks in video. What to do, and the command for it:
 
-masks of a video             python run.py --config=configs/extract.py --config.video=clip.mp4
-train and see on drawn faces python run.py --config=configs/demo.py --workdir=demo
+masks of a small clip        python -m fmx --demo
+masks of a video             python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
+train on drawn faces         python run.py --config=configs/demo.py --workdir=demo-train
 draw videos of faces         python -m fmx.drawing faces
 a dataset out of them        python -m tfds_300vw --config=primary --manual_dir=faces --data_dir=data
 train without a GPU          python run.py --config=configs/small.py --workdir=runs/small --config.data.data_dir=data
@@ -36,6 +37,9 @@ train as the paper           python run.py --config=configs/primary.py --workdir
   its baseline alone         python run.py --config=configs/fcn.py --workdir=runs/fcn --config.data.data_dir=data
   eyes alone                 python run.py --config=configs/eyes.py --workdir=runs/eyes --config.data.data_dir=data
   mouth alone                python run.py --config=configs/mouth.py --workdir=runs/mouth --config.data.data_dir=data
+train as those that ship     python run.py --config=configs/upright.py --workdir=runs/upright --config.data_dir=data
+  what finds the faces       python run.py --config=configs/finder.py --workdir=runs/finder --config.data.data_dir=data
+  which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 

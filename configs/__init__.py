@@ -12,5 +12,8 @@ Which one to take:
                         fcn        the baseline without a memory
                         eyes       the zoomed-in network of the eyes
                         mouth      the zoomed-in network of the mouth
+  to train what ships,  upright    those of whole faces, mouths and single eyes, out of frames
+  on a CPU              finder     the network that finds the faces
+                        evaluate_finder    which faces that one misses
   to time a machine     benchmark  the steps of training and the prediction; needs no data
 """

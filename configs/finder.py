@@ -5,8 +5,8 @@
     --data_dir=data
   python run.py --config=configs/finder.py --workdir=runs/finder --config.data.data_dir=data
 
-Faces in these pictures that nobody annotated count as background unless --config.finder.others names
-the file that `python -m fmx.finding.unannotated` made. Expected: docs/results.md.
+Faces in these pictures that nobody annotated count as background unless --config.finder.others
+names the file that `python -m fmx.finding.unannotated` made. Expected: docs/results.md.
 """
 
 from ml_collections import ConfigDict

@@ -13,16 +13,18 @@ in what time, is in docs/results.md.
 from ml_collections import ConfigDict
 
 from configs import all as all_models
-from configs import primary
+from configs import finder, primary
 
 DATASET = 'the300vw_mask/stills_frames+the300vw_mask/frames_all'
 
 
 def get_config() -> ConfigDict:
-  config = all_models.together(primary=face(), mouth=mouth(), eye=eye())
+  config = all_models.together(
+    primary=face(), mouth=mouth(), eye=eye(), finder=finder.get_config()
+  )
   config.pretrained = ''
-  for model in config.models.values():
-    model.model.pretrained = config.get_ref('pretrained')
+  for name in ('primary', 'mouth', 'eye'):
+    config.models[name].model.pretrained = config.get_ref('pretrained')
   return config
 
 
@@ -39,7 +41,7 @@ def mouth() -> ConfigDict:
   config = region('mouth', margin=1.75, image_size=128)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 16
+  config.fcn.epochs = 14
   return config
 
 
@@ -48,7 +50,7 @@ def eye() -> ConfigDict:
   config = region('eye', margin=2.4, image_size=96)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 8
+  config.fcn.epochs = 7
   return config
 
 

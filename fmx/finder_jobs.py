@@ -129,7 +129,9 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   options = config.finder_evaluation
   models = weights.load(config.weights)
   if weights.FINDER not in models:
-    raise ValueError(f'The weights {config.weights} have no finder: train one by configs/finder.py.')
+    raise ValueError(
+      f'The weights {config.weights} have no finder: train one by configs/finder.py.'
+    )
   ours = Finder(models[weights.FINDER])
   detectors = {'ours': finders.of(ours)}
   for name in options.peers:

@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 from PIL import Image
 
-from fmx import weights, workdir
+from fmx import finder_jobs, weights, workdir
 from fmx.data.prepared import Dataset, FrameExamples, open_dataset
 from fmx.evaluation import run, systems, tables, whole_frames
 from fmx.labelling.predictor import STATES
@@ -71,7 +71,8 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
   The same command goes on where it was interrupted.
 
   Args:
-    config: As `configs/all.py`: `models` holds the configuration of each, by region.
+    config: As `configs/all.py`: `models` holds the configuration of each by region, and that of
+      the finder if it is trained with them.
     folder: The workdir; the weights go to its folder 'weights'.
 
   Raises:
@@ -80,7 +81,8 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
     Stopped: the process was asked to stop.
   """
   config = config.copy_and_resolve_references()
-  for name, of_model in config.models.items():
+  regions = {name: model for name, model in config.models.items() if name != weights.FINDER}
+  for name, of_model in regions.items():
     region = open_dataset(of_model.data.dataset, of_model.data.data_dir).region
     region = of_model.data.view.region if region == 'frames' else region
     if region != name:
@@ -88,8 +90,10 @@ def train_all(config: ConfigDict, folder: pathlib.Path) -> None:
         f'models.{name}.data.dataset is {of_model.data.dataset}, which is of {region!r}: name a '
         f'dataset of {name!r}.'
       )
-  for name in sorted(config.models, key=list(face_mask.REGIONS).index):
+  for name in sorted(regions, key=list(face_mask.REGIONS).index):
     train(config.models[name], folder / name)
+  if weights.FINDER in config.models:
+    finder_jobs.train(config.models[weights.FINDER], folder / weights.FINDER)
   if jax.process_index() == 0:
     parts = [weights.load(folder / name) for name in config.models]
     weights.save(

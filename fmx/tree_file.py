@@ -72,7 +72,7 @@ def _halved(name: str, array: np.ndarray) -> np.ndarray:
   if array.ndim < 2 or array.dtype.kind != 'f':
     return array
   largest = float(np.abs(array).max(initial=0))
-  if not largest <= np.finfo(np.float16).max:
+  if not largest <= float(np.finfo(np.float16).max):
     raise ValueError(f'{name} has a value of {largest:g}, which float16 cannot hold.')
   return array.astype(np.float16)
 

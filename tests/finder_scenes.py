@@ -10,7 +10,9 @@ _JAW = np.stack([np.linspace(-0.5, 0.5, 17), 0.5 * np.sin(np.linspace(0, np.pi, 
 _BROWS = np.stack([np.linspace(-0.4, 0.4, 10), np.full(10, -0.5)], axis=1)
 _NOSE = np.array([[0, -0.2 + 0.05 * i] for i in range(9)])
 _EYE = 0.08 * np.array([[-1, 0], [-0.5, -0.4], [0.5, -0.4], [1, 0], [0.5, 0.4], [-0.5, 0.4]])
-_MOUTH = np.array([[-0.2 + 0.4 * min(i, 6) / 6 - (0.4 / 6) * max(i - 6, 0), 0.3] for i in range(20)])
+_MOUTH = np.array(
+  [[-0.2 + 0.4 * min(i, 6) / 6 - (0.4 / 6) * max(i - 6, 0), 0.3] for i in range(20)]
+)
 FACE = np.concatenate([_JAW, _BROWS, _NOSE, _EYE + (-0.2, -0.3), _EYE + (0.2, -0.3), _MOUTH])
 FACE[54] = (0.2, 0.3)
 

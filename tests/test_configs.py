@@ -21,8 +21,9 @@ CHANGED = {
   'fcn': {'stages'},
   'evaluate': {'job'},
   'benchmark': {'job'},
-  'extract': {'job'},
   'finder': {'job', 'data'},
+  'evaluate_finder': {'job', 'data'},
+  'extract': {'job'},
   'eyes': {'data', 'convlstm'},
   'mouth': {'data', 'convlstm'},
   'small': {'data', 'model', 'fcn', 'convlstm', 'evaluation'},
@@ -64,15 +65,17 @@ def test_a_configuration_adds_no_option_and_changes_what_it_says(name):
 def test_a_configuration_of_several_models_is_made_of_theirs(name):
   config = load(name).get_config()
   assert set(config) == {'job', 'data_dir', 'models'}
-  assert set(config.models) == {'primary', 'eyes', 'mouth'}
+  assert set(config.models) - {'finder'} == {'primary', 'eyes', 'mouth'}
   for region, model in config.models.items():
-    assert changed_groups(model, load(region).get_config()) == OF_SEVERAL[name], region
+    expected = {'data'} if region == 'finder' else OF_SEVERAL[name]
+    assert changed_groups(model, load(region).get_config()) == expected, region
 
 
 def test_the_upright_networks_change_what_they_say_of_the_paper_s():
   config = load('upright').get_config()
   assert set(config) == {'job', 'data_dir', 'pretrained', 'models'}
-  assert set(config.models) == {'primary', 'mouth', 'eye'}
+  assert set(config.models) == {'primary', 'mouth', 'eye', 'finder'}
+  del config.models.finder
   for region, model in config.models.items():
     assert changed_groups(model, primary.get_config()) == UPRIGHT
     assert model.data.view.region == region
@@ -86,7 +89,7 @@ def test_the_upright_networks_begin_with_one_file_and_are_made_of_one_dataset():
   config = load('upright').get_config()
   config.data_dir, config.pretrained = 'elsewhere', 'there.onnx'
   assert {model.data.data_dir for model in config.models.values()} == {'elsewhere'}
-  assert {model.model.pretrained for model in config.models.values()} == {'there.onnx'}
+  assert {model.model.pretrained for model in config.models.values()} == {'there.onnx', ''}
   assert len({model.data.dataset for model in config.models.values()}) == 1
 
 

@@ -96,10 +96,11 @@ WITHOUT = {
   'fmx/**': {'tensorflow', 'keras', 'torch', 'clu', 'sklearn'},
 }
 ONLY = {
-  'fmx/models/**': {'jax', 'flax', 'optax', 'numpy', 'h5py'},
+  'fmx/models/**': {'jax', 'flax', 'optax', 'numpy', 'h5py', 'onnx'},
   'fmx/losses.py': {'jax', 'flax', 'optax', 'numpy'},
 }
 MAY_SEE_CONFIGURATIONS = {
+  'fmx/finder_jobs.py',
   'fmx/jobs.py',
   'fmx/demo.py',
   'fmx/benchmark.py',

@@ -60,6 +60,52 @@ def test_soft_iou_of_two_pixels_by_hand():
   assert losses.soft_iou(logits, jnp.array([0, 1])) == pytest.approx(0.55)
 
 
+def test_cross_entropy_with_iou_by_hand():
+  # The two pixels of above: the cross-entropy is ln(8/3) / 2, the IoU of the class that is not
+  # background 2/5. With weight 1/2: ln(8/3) / 2 + (1 - 2/5) / 2.
+  logits = jnp.array([[math.log(3), 0.0], [0.0, 0.0]])
+  loss = losses.cross_entropy_iou(logits, jnp.array([0, 1]))
+  assert loss == pytest.approx(math.log(8 / 3) / 2 + 0.3)
+  loss = losses.cross_entropy_iou(logits, jnp.array([0, 1]), weight=2.0)
+  assert loss == pytest.approx(math.log(8 / 3) / 2 + 1.2)
+
+
+def test_the_iou_beside_cross_entropy_is_over_the_classes_that_the_batch_has():
+  # Probabilities (1/2, 1/4, 1/4), label 0, and (1/4, 1/2, 1/4), label 1: cross-entropy ln 2. Class
+  # 1 shares 1/2 of 1/4 + 1/2 + 1 - 1/2 = 5/4; class 2 is probable and nowhere labelled.
+  logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]))
+  loss = losses.cross_entropy_iou(logits, jnp.array([0, 1]))
+  assert loss == pytest.approx(math.log(2) + 0.5 * (1 - 2 / 5))
+  background = jnp.zeros(2, int)
+  loss = losses.cross_entropy_iou(logits, background)
+  assert loss == pytest.approx(float(losses.cross_entropy(logits, background)))
+
+
+def test_without_weight_cross_entropy_is_left():
+  logits, labels = random_batch(8)
+  loss, gradient = jax.value_and_grad(losses.cross_entropy_iou)(logits, labels, weight=0.0)
+  expected, slope = jax.value_and_grad(losses.cross_entropy)(logits, labels)
+  assert loss == pytest.approx(float(expected), rel=1e-6)
+  np.testing.assert_allclose(gradient, slope, atol=1e-7)
+
+
+def test_the_iou_lets_a_small_class_pull_harder():
+  # One pixel of class 1 among 99 of class 0, nothing known: its share of the gradient grows.
+  logits, labels = jnp.zeros((100, 2)), jnp.zeros(100, int).at[0].set(1)
+
+  def share(loss):
+    gradient = jnp.abs(jax.grad(loss)(logits, labels)).sum(axis=1)
+    return float(gradient[0] / gradient.sum())
+
+  assert share(losses.cross_entropy) == pytest.approx(0.01, rel=1e-4)
+  # The IoU has S = 1/2 and U = 50 + 1 - 1/2: its slope is 1/U at that pixel and S/U² elsewhere,
+  # times 1/2 (the weight) and 1/4 (of the softmax); that of the cross-entropy is 1/2 of 1/100.
+  small, large = 0.005 + 0.125 / 50.5, 0.005 + 0.125 * 0.5 / 50.5**2
+  expected = small / (small + 99 * large)
+  assert expected > 0.014
+  assert share(losses.cross_entropy_iou) == pytest.approx(expected, rel=1e-3)
+
+
 # Three pixels of three classes, for Eq. 7 to 9 by hand. Labels 0, 1, 1; arg-max 0, 1, 0.
 # Class 0: g = 1 (pixel 1), f = 2 (pixels 1, 3): W_p = 1/2, W_n = 1/4.
 # Class 1: g = 1 (pixel 2), f = 2 (pixels 2, 3): W_p = 1/2, W_n = 1/4.
@@ -239,7 +285,7 @@ def test_linear_seg_loss_of_unbounded_logits_is_that_of_their_soft_sign():
   assert jnp.abs(unbounded(1e6 * logits, labels)) < 1
 
 
-@pytest.mark.parametrize('name', ['cross_entropy', 'soft_iou', 'seg_loss_hinge'])
+@pytest.mark.parametrize('name', sorted(losses.LOSSES.keys() - {'seg_loss_linear'}))
 def test_other_losses_take_unbounded_logits_as_they_are(name):
   logits, labels = jnp.array([[3.0, -1.0], [0.0, 9.0]]), jnp.array([0, 1])
   values = [losses.build(name, bounded=bounded)(logits, labels) for bounded in (False, True)]

@@ -14,7 +14,7 @@ from fmx import FaceMaskExtractor, pretrained, weights
 from fmx.extraction import job
 from fmx.pretrained import making
 
-REGIONS = ('primary', 'mouth')
+REGIONS = ('finder', 'primary')
 SHIPS = pretrained.FOLDER.is_dir()
 
 
@@ -29,7 +29,7 @@ def made(trained, tmp_path_factory):
   to = tmp_path_factory.mktemp('package') / 'weights'
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(making, 'MOST_PIXELS', 0.02)  # Random networks sit on the fence.
-    making.make([trained], '7', to)
+    making.make([trained / 'weights'], '7', to, logs=[trained])
   return to
 
 
@@ -51,8 +51,8 @@ def read(path):
 
 def test_what_ships_are_the_networks_that_were_trained_rounded(trained, made):
   exact, loaded = weights.load(trained), weights.load(made)
-  assert exact.keys() == {'primary', 'mouth', 'fcn'}
-  assert loaded.keys() == {'primary', 'mouth'}
+  assert exact.keys() == {'finder', 'primary', 'fcn'}
+  assert loaded.keys() == {'finder', 'primary'}
   for name, model in loaded.items():
     for value, wanted in zip(
       jax.tree.leaves(model.variables), jax.tree.leaves(exact[name].variables), strict=True
@@ -66,21 +66,21 @@ def test_what_ships_are_the_networks_that_were_trained_rounded(trained, made):
 def test_version_checksums_and_rounding_are_told(made, trained):
   release = read(made / 'release.json')
   assert release['version'] == '7'
-  assert release['sha256'].keys() == release['rounding'].keys() == {'primary', 'mouth'}
+  assert release['sha256'].keys() == release['rounding'].keys() == {'finder', 'primary'}
   for change in release['rounding'].values():
     assert 0 < change['output'] < making.MOST_CHANGE
-    assert 0 <= change['pixels'] < 0.02
+  assert 0 <= release['rounding']['primary']['pixels'] < 0.02
   names = {path.name for path in made.iterdir()}
   assert names == {
-    'weights.json', 'primary.npz', 'mouth.npz', 'release.json', 'recipe.json', 'log.json'
+    'weights.json', 'primary.npz', 'finder.npz', 'release.json', 'recipe.json', 'log.json'
   }  # fmt: skip
   assert [path.name for path in made.parent.iterdir()] == ['weights']
 
 
 def test_recipe_and_log_come_along_without_the_places_of_a_machine(made):
   recipe, log = read(made / 'recipe.json'), read(made / 'log.json')
-  assert recipe.keys() == {'run/primary/config.json', 'run/mouth/config.json'}
-  assert recipe['run/mouth/config.json'] == {
+  assert recipe.keys() == {'run/primary/config.json', 'run/finder/config.json'}
+  assert recipe['run/finder/config.json'] == {
     'data': {'data_dir': 'data', 'dataset': 'a/b', 'size': [3, 'y.onnx']}
   }
   assert log['run/primary/fcn/metrics.jsonl'] == [
@@ -91,17 +91,11 @@ def test_recipe_and_log_come_along_without_the_places_of_a_machine(made):
 
 def test_rounding_that_changes_too_much_is_refused_and_the_old_stays(trained, made, monkeypatch):
   before = sorted(path.read_bytes() for path in made.iterdir())
-  for limit in ('MOST_CHANGE', 'MOST_PIXELS'):
-    with monkeypatch.context() as patch:
-      patch.setattr(making, limit, -1.0)
-      with pytest.raises(ValueError, match='primary: float16 kernels change too much'):
-        making.make([trained], '8', made)
+  for change in ({'output': 0.0, 'pixels': 0.01}, {'output': 0.03}, {'output': float('nan')}):
+    monkeypatch.setattr(making, 'changes', lambda model, change=change: change)
+    with pytest.raises(ValueError, match='finder: float16 kernels change too much'):
+      making.make([trained], '8', made)
   assert sorted(path.read_bytes() for path in made.iterdir()) == before
-
-
-def test_what_is_no_number_is_no_small_change():
-  assert making.acceptable({'output': 0.0001, 'pixels': 0.0})
-  assert not making.acceptable({'output': float('nan')})
 
 
 def test_what_is_too_large_is_refused(trained, tmp_path, monkeypatch):
@@ -113,12 +107,14 @@ def test_what_is_too_large_is_refused(trained, tmp_path, monkeypatch):
 
 
 def test_networks_of_several_trainings_go_together_once_each(trained, tmp_path):
-  eyes = tiny_weights.training(tmp_path / 'eyes', 'eyes')
-  assert list(making.gather([trained, eyes])) == ['primary', 'mouth', 'eyes']
-  with pytest.raises(ValueError, match="run holds 'primary', and so does a folder before it"):
-    making.gather([trained, trained])
-  with pytest.raises(ValueError, match="there is no network 'primary' there"):
-    making.gather([eyes])
+  eye = tiny_weights.training(tmp_path / 'eye', 'eye')
+  primary = tiny_weights.training(tmp_path / 'primary', 'primary')
+  assert list(making.gather([trained, eye])) == ['finder', 'primary', 'eye']
+  with pytest.raises(ValueError, match="eye holds 'eye', and so does a folder before it"):
+    making.gather([eye, trained, eye])
+  for missing, folder in (('primary', eye), ('finder', primary)):
+    with pytest.raises(ValueError, match=f'there is no network {missing!r} there'):
+      making.gather([folder])
 
 
 def test_the_networks_that_ship_are_what_an_extractor_takes_by_itself(shipped):
@@ -135,11 +131,11 @@ def test_a_damaged_file_is_told(shipped, tmp_path, monkeypatch):
   damaged.mkdir()
   for path in shipped.iterdir():
     content = path.read_bytes()
-    if path.name == 'mouth.npz':
+    if path.name == 'finder.npz':
       content = content[:-1]
     (damaged / path.name).write_bytes(content)
   monkeypatch.setattr(pretrained, 'FOLDER', damaged)
-  with pytest.raises(OSError, match=r'mouth\.npz is damaged \(its SHA-256 begins with'):
+  with pytest.raises(OSError, match=r'finder\.npz is damaged \(its SHA-256 begins with'):
     FaceMaskExtractor()
 
 
@@ -156,7 +152,7 @@ def test_masks_of_shipped_networks_go_on_after_another_installation(shipped, mad
   for path in made.iterdir():
     path.touch()
   assert job.identity_of(config.weights) == first
-  assert pretrained.caption() == 'networks 7 (primary, mouth)'
+  assert pretrained.caption() == 'networks 7 (finder, primary)'
 
 
 def test_the_terms_have_what_they_must():
@@ -177,7 +173,7 @@ def test_the_terms_have_what_they_must():
 def test_the_networks_that_ship_are_whole_and_small():
   folder = pretrained.folder()
   models = weights.load(folder)  # Checks every SHA-256.
-  assert 'primary' in models
+  assert {'finder', 'primary'} <= models.keys()
   assert 'fcn' not in models
   release = pretrained.release()
   assert release['sha256'] == {

@@ -321,14 +321,14 @@ def test_one_command_trains_all_networks_into_one_folder_of_weights(commands, tm
   flags = [*tiny_runs.flags_of_all(fcn__epochs=1, convlstm__epochs=1), f'--workdir={tmp_path}']
   status, output = commands.run(*flags)
   assert status == 0, output
-  names = ('eyes', 'fcn', 'mouth', 'primary')
+  names = ('eyes', 'fcn', 'finder', 'mouth', 'primary')
   weights = tmp_path / 'weights'
   assert sorted(path.name for path in weights.iterdir()) == sorted(
     [*(f'{name}.npz' for name in names), 'weights.json']
   )
   description = json.loads((weights / 'weights.json').read_text())
-  assert {name: of['region'] for name, of in description['models'].items()} == {
-    'eyes': 'eyes', 'fcn': 'primary', 'mouth': 'mouth', 'primary': 'primary'
+  assert {name: of.get('region') for name, of in description['models'].items()} == {
+    'eyes': 'eyes', 'fcn': 'primary', 'finder': None, 'mouth': 'mouth', 'primary': 'primary'
   }  # fmt: skip
   for name, region, stage in (('fcn', 'primary', 'fcn'), ('eyes', 'eyes', 'convlstm')):
     best = Checkpoints(tmp_path / region / stage / 'checkpoints', best='miou', read_only=True)
@@ -349,6 +349,21 @@ def test_one_command_trains_all_networks_into_one_folder_of_weights(commands, tm
   assert list(results(tmp_path / 'results')) == [
     'FCN', 'FCN + temporal smoothing', 'ConvLSTM-FCN', 'ConvLSTM-FCN + zoomed-in models'
   ]  # fmt: skip
+
+  find = [
+    '--config=configs/evaluate_finder.py',
+    f'--config.data.data_dir={tiny_runs.data_dir()}',
+    '--config.data.dataset=the300vw_mask/frames',
+    f'--config.weights={moved}',
+    f'--workdir={tmp_path / "found"}',
+  ]
+  status, output = commands.run(*find)
+  assert status == 0, output
+  ours = results(tmp_path / 'found')['ours']
+  assert 0 <= ours['missed']['upright'] <= ours['faces'] > 0
+  status, output = commands.run(*find, "--config.finder_evaluation.peers=('somebody',)")
+  assert status == 1
+  assert "finder_evaluation.peers has 'somebody'; there are libfacedetection, CenterFace" in output
 
 
 def test_a_dataset_of_another_region_is_refused_before_any_training(commands, tmp_path):

@@ -41,7 +41,7 @@ def with_networks(installed, tmp_path_factory):
   """The same, with tiny networks in the place of those that ship."""
   site = shutil.copytree(installed, tmp_path_factory.mktemp('networks') / 'site')
   shutil.rmtree(site / 'fmx/pretrained/weights', ignore_errors=True)
-  tiny_weights.shipped(site / 'fmx/pretrained/weights', 'primary', 'mouth')
+  tiny_weights.shipped(site / 'fmx/pretrained/weights', 'finder', 'primary', 'mouth')
   return site
 
 
@@ -114,7 +114,7 @@ def test_a_video_becomes_masks_by_the_command_of_the_wheel_alone(with_networks, 
   }  # fmt: skip
   assert len(list((out / 'masks').iterdir())) == 7
   summary = json.loads((out / 'summary.json').read_text())
-  assert summary['weights'] == 'networks 7 (primary, mouth)'
+  assert summary['weights'] == 'networks 7 (finder, primary, mouth)'
   assert (summary['totals']['frames'], summary['video']['sound']) == (7, 'copied')
 
 

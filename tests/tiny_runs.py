@@ -7,13 +7,16 @@ import tempfile
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from small_datasets import write_released
+from PIL import Image
+from small_datasets import moving_faces, write_released, write_video
 
 from configs import primary
 from fmx.models.conv_lstm import ConvLSTM, initial_carry
 from tfds_300vw import __main__ as command
+from tfds_300vw import annotations
 
 DATASET = 'the300vw_mask/released_primary'
+FRAMES = 'the300vw_mask/stills_frames+the300vw_mask/frames_all'
 REGIONS = ('primary', 'eyes', 'mouth')
 VIDEOS = {
   'train': {'001': range(31, 41), '002': [*range(1, 8), *range(20, 26)]},
@@ -38,6 +41,16 @@ OVERRIDES = {
   'evaluation.batch_size': 4,
 }
 
+FINDER = {
+  'finder.widths': (4, 4, 4, 4),
+  'finder.blocks': (0, 0, 1, 0),
+  'finder.features': 4,
+  'finder.side': 64,
+  'finder.batch_size': 4,
+  'finder.steps': 2,
+  'finder.drawn_faces': 2,
+}
+
 
 @functools.cache
 def data_dir():
@@ -55,6 +68,39 @@ def data_dir():
         f'--data_dir={root / "data"}',
       ]
     )
+  for number in range(1, 4):
+    write_video(root / f'videos/00{number}', 12, seed=number)
+  command.main(
+    [
+      '--config=frames',
+      '--workers=1',
+      f'--manual_dir={root / "videos"}',
+      f'--data_dir={root / "data"}',
+    ]
+  )
+  return root / 'data'
+
+
+@functools.cache
+def frames_dir():
+  """The folder of prepared whole frames, of photographs and of videos; it lasts likewise."""
+  folder = tempfile.TemporaryDirectory()
+  _kept.append(folder)
+  root = pathlib.Path(folder.name)
+  for number in range(1, 7):  # The fifth tests, one validates; the first has two faces.
+    image, landmarks = next(moving_faces(1, 96, 112, number))
+    (root / 'photographs').mkdir(exist_ok=True)
+    for index in range(1, 3 if number == 1 else 2):
+      path = root / f'photographs/{number}_{index}.jpg'
+      Image.fromarray(image).save(path)
+      annotations.write_pts(path.with_suffix('.pts'), landmarks - (index - 1) * 20)
+  for number in range(1, 4):  # One for each split.
+    write_video(root / f'videos/{number:03d}', 11, seed=number)
+  for flags in (
+    ['--config=stills_frames', f'--manual_dir={root / "photographs"}'],
+    ['--config=frames', '--name=frames_all', '--fraction=1', f'--manual_dir={root / "videos"}'],
+  ):
+    command.main([*flags, '--workers=1', f'--data_dir={root / "data"}'])
   return root / 'data'
 
 
@@ -68,8 +114,9 @@ def flags(**overrides):
 
 
 def flags_of_all(**overrides):
-  """The flags of `run.py` that train a network for each region, less --workdir."""
+  """The flags of `run.py` that train a network for each region and a finder, less --workdir."""
   found = ['--config=configs/all.py', f'--config.data_dir={data_dir()}']
+  found += [f'--config.models.finder.{name}={value}' for name, value in FINDER.items()]
   for region in REGIONS:
     options = OVERRIDES | {'data.dataset': f'the300vw_mask/released_{region}'}
     options |= _with_dots(overrides)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fmx import pretrained, weights
 from fmx.models import segmenter
+from fmx.models.finder import FinderNetwork
 from tfds_300vw import face_mask
 
 OPTIONS = {
@@ -25,15 +26,36 @@ OPTIONS = {
 SIZE = 32  # Pixels.
 
 
-def model(region, *, temporal=True):
-  """A network for a region whose output differs from pixel to pixel."""
+FINDER = {'widths': (4, 4, 4, 4), 'blocks': (1, 1, 1, 1), 'features': 4}
+
+
+def model(region, *, temporal=False):
+  """A network for a region whose output differs from pixel to pixel; or 'finder'."""
+  if region == 'finder':
+    finder = FinderNetwork(**FINDER)
+    variables = variables_of(finder, jnp.zeros((1, 64, 64, 3)))
+    return weights.FinderModel(finder, variables, FINDER, {'dataset': 'a/b'})
   names = face_mask.class_names(region)
   config = types.SimpleNamespace(**OPTIONS, dtype='float32')
   network = segmenter.build(config, len(names), temporal=temporal, image_size=SIZE)
-  shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, SIZE, SIZE, 3)))
-  rng = np.random.default_rng(len(region) + temporal)
-  variables = jax.tree.map(lambda x: drawn(x.shape, rng), dict(shapes))
-  return weights.Model(network, variables, region, names, SIZE, 5, OPTIONS, {'dataset': 'a/b'})
+  return weights.Model(
+    network=network,
+    variables=variables_of(network, jnp.zeros((1, 1, SIZE, SIZE, 3))),
+    region=region,
+    class_names=names,
+    image_size=SIZE,
+    clip_length=5,
+    margin=None,
+    options=OPTIONS,
+    trained={'dataset': 'a/b'},
+  )
+
+
+def variables_of(network, frames):
+  """Random ones."""
+  shapes = jax.eval_shape(network.init, jax.random.key(0), frames)
+  rng = np.random.default_rng(len(jax.tree.leaves(shapes)))
+  return jax.tree.map(lambda x: drawn(x.shape, rng), dict(shapes))
 
 
 def drawn(shape, rng):
@@ -62,7 +84,7 @@ def training(folder, *regions):
 
 
 def shipped(folder, *regions):
-  """Puts networks of those regions where a package has them; returns the folder."""
+  """Puts networks of those names where a package has them; returns the folder."""
   weights.save(folder, {region: model(region) for region in regions}, half=True)
   checksums = {name: of['sha256'] for name, of in weights.read_description(folder).items()}
   release = {'version': '7', 'sha256': checksums}

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import platform
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -13,6 +14,13 @@ _FORMATS = {'.avi': 'avi', '.mkv': 'matroska', '.mp4': 'mp4'}
 _ITU601, _LIMITED_RANGE = 6, 1  # As FFmpeg numbers them.
 # Newer releases of PyAV convert colours on all cores unless told otherwise.
 ONE_THREAD = {'threads': 1} if 'threads' in (VideoReformatter.reformat.__doc__ or '') else {}
+# x264 (core 165) shares bits out by what lies ahead. Its code for AVX-512 does so for eight
+# macroblocks at a time and, where a row is no multiple of that, goes on into memory that nobody
+# wrote. The code for SSSE3 stops at the row's end and takes about as long; every x86 processor since
+# 2011 has that.
+_X264_OPTIONS = (
+  {'x264-params': 'asm=ssse3'} if platform.machine().lower() in ('x86_64', 'amd64') else {}
+)
 
 
 class _Writer:
@@ -93,10 +101,10 @@ class _Writer:
 class VideoWriter(_Writer):
   """Writes H.264 video under a temporary name and gives it its own at the end.
 
-  The same frames give the same bytes with the same libraries. The size stays: colour is stored at
-  half resolution (yuv420p, which every player knows) where both sides are even, else at full
-  resolution (yuv444p). Nothing is left if the block raises or no frame comes; a killed process
-  leaves a hidden file of another name.
+  With libx264 the same frames give the same bytes on one machine with the same libraries. The
+  size stays: colour is stored at half resolution (yuv420p, which every player knows) where both
+  sides are even, else at full resolution (yuv444p). Nothing is left if the block raises or no frame
+  comes; a killed process leaves a hidden file of another name.
 
     with VideoWriter('out.mp4', 30) as writer:
       writer.write(image)  # uint8 [H, W, 3], RGB.
@@ -128,6 +136,8 @@ class VideoWriter(_Writer):
     super().__init__(path, frame_rate)
     self._codec = codec
     self._options = {'crf': str(crf), 'preset': preset}
+    if codec == 'libx264':
+      self._options |= _X264_OPTIONS
     self._pixel_aspect = pixel_aspect
     self._reformatter = VideoReformatter()
 

@@ -12,7 +12,16 @@ from fmx.data.transforms import add_noise
 
 _LUMA = np.tile([0.299, 0.587, 0.114], (3, 1))  # Of R, G and B.
 # How often: occluders of each face, the others of each picture.
-OCCLUDER, BLUR, MOTION, COARSE, GREY, DARK, NOISE, JPEG = (0.3, 0.2, 0.12, 0.15, 0.12, 0.12, 0.3, 0.3)
+OCCLUDER, BLUR, MOTION, COARSE, GREY, DARK, NOISE, JPEG = (
+  0.3,
+  0.2,
+  0.12,
+  0.15,
+  0.12,
+  0.12,
+  0.3,
+  0.3,
+)
 
 
 def disturb(image: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:

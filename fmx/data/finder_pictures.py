@@ -116,7 +116,9 @@ class Painter:
       middle = np.array([*((np.array(edges) - 1) / 2), 1.0])  # Moved as if it were a face.
       room = np.maximum((width, height) - scale * np.array(edges), 0)
       at = (np.array([width, height]) - 1) / 2 + rng.uniform(-0.5, 0.5, 2) * room
-      matrix = face_matrix(middle, at=at, size=scale, turn=turn * (rng.random() < 0.5), mirror=mirror)
+      matrix = face_matrix(
+        middle, at=at, size=scale, turn=turn * (rng.random() < 0.5), mirror=mirror
+      )
     else:
       if rng.random() < TURNED:
         turn = rng.uniform(-MOST_TURN, MOST_TURN)
@@ -209,4 +211,3 @@ def batches(
     .slice(slice(start_step, None))
   )
   return prefetch(drawn, workers)
-

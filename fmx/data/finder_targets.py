@@ -23,7 +23,7 @@ def targets(
   Args:
     height: Of the picture, pixels.
     width: Likewise.
-    faces: float [F, 13]: centre x, y, size, and five points x, y, pixels (middle of the first is 0).
+    faces: float [F, 13]: centre x, y, size, and five points x, y, pixels, 0-based.
     ignored: float [G, 4]: boxes x0, y0, x1, y1 in which no heat is neither right nor wrong.
 
   Returns:

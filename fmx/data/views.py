@@ -182,16 +182,15 @@ class TrainView:
   ) -> tuple[np.ndarray, np.ndarray, None]:
     """A window beside the faces; one on grey noise where they leave no room."""
     height, width = example.image.shape[:2]
-    faces = [pose.face_pose(landmarks) for landmarks in example.landmarks]
     labels = np.zeros((self.side, self.side), np.uint8)
+    taken = np.concatenate([_around(example.landmarks), example.others])
     for _ in range(10):
       size = float(np.exp(rng.uniform(np.log(24), np.log(max(min(height, width), 25)))))
       x, y = rng.uniform(0, (width, height))
-      around = self.view.margin * size / 2
-      if all(
-        max(abs(face.x - x), abs(face.y - y)) > around + face.size / 2 for face in faces
-      ) and not _covers(example.others, (x - around, y - around, x + around, y + around)):
-        matrix = Pose(x, y, size, rng.uniform(-0.5, 0.5)).matrix(self.side, margin=self.view.margin)
+      seen = Pose(float(x), float(y), size, float(rng.uniform(-0.5, 0.5)))
+      corners = seen.corners(margin=self.view.margin)
+      if not _covers(taken, (*corners.min(axis=0), *corners.max(axis=0))):
+        matrix = seen.matrix(self.side, margin=self.view.margin)
         return cut(example.image, matrix, self.side), labels, None
     noise = rng.integers(0, 256, (self.side, self.side, 3), np.uint8)
     return noise, labels, None
@@ -222,6 +221,13 @@ def draw(landmarks: np.ndarray, matrix: np.ndarray, side: int, region: str) -> n
   """
   moved = pose.move(np.asarray(landmarks, np.float64), matrix)
   return face_mask.region_labels(face_mask.landmarks_to_mask(moved, side, side), region)
+
+
+def _around(landmarks: np.ndarray) -> np.ndarray:
+  """Boxes [F, 4] around landmarks [F, 68, 2], and a tenth of their sides more on each side."""
+  low, high = landmarks.min(axis=1), landmarks.max(axis=1)
+  more = 0.1 * (high - low)
+  return np.concatenate([low - more, high + more], axis=1)
 
 
 def _covers(others: np.ndarray, box: tuple[float, float, float, float]) -> bool:

@@ -108,7 +108,7 @@ def missed(detect: Detector, examples: Iterable[FrameExample], *, turn: float = 
 
 
 def turned(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-  """A picture turned about its middle, clockwise, on a canvas that holds all of it; the way there."""
+  """A picture turned clockwise about its middle, on a canvas that holds it all; the way there."""
   height, width = image.shape[:2]
   if not degrees:
     return image, np.array([[1.0, 0, 0], [0, 1, 0]])

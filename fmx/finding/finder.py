@@ -17,7 +17,7 @@ from fmx.weights import FinderModel
 from tfds_300vw.pose import Pose, roll_of
 
 LONG_SIDE = 320  # Pixels of the frame that the network sees.
-CONFIDENCE = 0.35  # Of what counts as a face.
+CONFIDENCE = 0.3  # Of what counts as a face.
 _STEP = 64  # Pixels: sides of what the network sees are multiples. Few shapes, as each is compiled.
 _ENLARGE = 2.0  # Small frames are enlarged by at most this.
 _BATCH = 8  # Frames that the network sees at once, at most.
@@ -41,7 +41,7 @@ class Found:
   confidence: float
 
   def box(self) -> np.ndarray:
-    """The upright square around it, as large as the face: float64 [4], x0, y0, x1, y1, half-open."""
+    """The upright square around it, of its size: float64 [4], x0, y0, x1, y1, half-open."""
     half = self.pose.size / 2
     middle = np.array([self.pose.x, self.pose.y]) + 0.5
     return np.concatenate([middle - half, middle + half])
@@ -83,9 +83,7 @@ class Finder:
       padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), np.uint8)])
       output = _apply(self._network, self._variables, jnp.asarray(padded))
       outputs.extend(np.asarray(output)[: len(part)])
-    return [
-      apart(decoded(output, confidence=self._confidence, scale=scale)) for output in outputs
-    ]
+    return [apart(decoded(output, confidence=self._confidence, scale=scale)) for output in outputs]
 
 
 @functools.partial(jax.jit, static_argnums=0)

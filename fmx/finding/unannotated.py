@@ -2,9 +2,9 @@
 
   python -m fmx.finding.unannotated --photographs=photos --videos=300vw --to=others.json
 
-writes {key: [[x0, y0, x1, y1], …]}, boxes in shares of width and height. A key is that of the frame in
-the dataset: its id and the number of the frame, helen_100032540_1_000001 or 001_000006. Faces near
-annotated ones are left out. Needs the extra `peers`.
+writes {key: [[x0, y0, x1, y1], …]}, boxes in shares of width and height. A key is that of the frame
+in the dataset: its id and its number, helen_100032540_1_000001 or 001_000006. Faces near annotated
+ones are left out. Needs the extra `peers`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ def photographs(folder: pathlib.Path) -> Iterator[tuple[str, np.ndarray, list[pa
     image = cv2.imread(str(path))
     if image is None:
       raise ValueError(f'{path} is no image: take it away, or restore it.')
-    yield f'{name.as_posix().replace("/", "_")}_{1:06d}', image[..., ::-1], shared or [path.with_suffix('.pts')]
+    yield (
+      f'{name.as_posix().replace("/", "_")}_{1:06d}',
+      image[..., ::-1],
+      shared or [path.with_suffix('.pts')],
+    )
 
 
 def frames(

@@ -10,11 +10,12 @@ import numpy as np
 from fmx.finding.follower import Follower, Shown
 from fmx.finding.looking import Finder, distinct, look, look_harder
 from fmx.labelling import frame_masks
-from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces
+from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, settled
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
 from fmx.labelling.predictor import Predictor
 
 Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
+_SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
 _LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
 
 
@@ -114,6 +115,15 @@ def _go_through(
   follower, courses = before.follower.follow(frames, looks, start)
   chosen = follower.choose(courses, given_up)
   readings = read_faces(frames, chosen, before.faces, predictors['primary'])
+  for _ in range(_SETTLING):
+    moved = {
+      place: course for place, reading in enumerate(readings) if (course := settled(reading))
+    }
+    if not moved:
+      break
+    again = read_faces(frames, list(moved.values()), before.faces, predictors['primary'])
+    for place, reading in zip(moved, again):
+      readings[place] = reading
   return _Pass(follower, readings, [_verdicts(reading) for reading in readings])
 
 

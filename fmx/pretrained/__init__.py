@@ -7,6 +7,9 @@ TERMS.md says what they may be used for. `python -m fmx.pretrained` puts them he
   weights/release.json     their version, their size, and what the rounding to float16 changes
   weights/recipe.json      the configurations that they were trained by
   weights/log.json         the numbers of their training, step by step
+
+Who only uses them needs nothing else of fmx; making them needs `fmx.weights`, `fmx.example` and
+`fmx.data.transforms`.
 """
 
 import json

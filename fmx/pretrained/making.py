@@ -15,29 +15,38 @@ from fmx import weights
 from fmx.data.transforms import resize_frame
 from fmx.example import clip
 from fmx.pretrained import LARGEST, LOG, RECIPE, RELEASE
-from fmx.weights import Model
+from fmx.weights import FinderModel, Model
 
+NEEDED = ('primary', 'finder')
 LEFT_OUT = ('fcn',)  # Networks that only evaluations need.
 # What the rounding of kernels may change: the outputs, root mean square over that of their spread,
 # and the share of pixels of another class.
 MOST_CHANGE, MOST_PIXELS = 0.02, 0.001
-NUM_WINDOWS = 24  # That are compared.
+NUM_WINDOWS = 24  # Of the example clip, wide and near, in which that is looked at.
+FINDER_SIZE = 256  # Pixels.
 
 
-def make(folders: Sequence[pathlib.Path], version: str, to: pathlib.Path) -> dict[str, Any]:
+def make(
+  folders: Sequence[pathlib.Path],
+  version: str,
+  to: pathlib.Path,
+  *,
+  logs: Sequence[pathlib.Path] = (),
+) -> dict[str, Any]:
   """Puts the networks of trainings together for others to use.
 
   Args:
     folders: Of trainings with their weights, or of weights alone.
     version: Of what ships.
     to: Folder of what ships, which is replaced.
+    logs: Workdirs of the trainings where the weights lie elsewhere.
 
   Returns:
     What `release.json` says.
 
   Raises:
-    ValueError: two folders hold a network of one name, none holds the primary one, the rounding
-      changes too much, or all is too large.
+    ValueError: two folders hold a network of one name, a network is missing that nobody can do
+      without, the rounding changes too much, or all is too large.
     OSError: something cannot be read or written.
   """
   models = gather(folders)
@@ -57,8 +66,9 @@ def make(folders: Sequence[pathlib.Path], version: str, to: pathlib.Path) -> dic
       },
       'rounding': rounding,
     }
-    recipe = {str(at): without_places(config) for at, config in configurations(folders).items()}
-    for name, content in ((RELEASE, release), (RECIPE, recipe), (LOG, log(folders))):
+    places = [*folders, *logs]
+    recipe = {at: without_places(config) for at, config in configurations(places).items()}
+    for name, content in ((RELEASE, release), (RECIPE, recipe), (LOG, log(places))):
       (partial / name).write_text(json.dumps(content, indent=1, allow_nan=False) + '\n')
     weights.load(partial)  # As whoever installs it will.
     if (size := size_of(partial)) > LARGEST:
@@ -75,20 +85,21 @@ def size_of(folder: pathlib.Path) -> int:
   return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
+def gather(folders: Sequence[pathlib.Path]) -> dict[str, Model | FinderModel]:
   """The networks of all folders by name; see `make`."""
-  models: dict[str, Any] = {}
+  models: dict[str, Model | FinderModel] = {}
   for folder in folders:
     found = {n: m for n, m in weights.load(folder, dtype='float32').items() if n not in LEFT_OUT}
     if twice := models.keys() & found.keys():
       raise ValueError(f'{folder} holds {min(twice)!r}, and so does a folder before it.')
     models |= found
-  if 'primary' not in models:
-    raise ValueError(f"{', '.join(map(str, folders))}: there is no network 'primary' there.")
+  for name in NEEDED:
+    if name not in models:
+      raise ValueError(f'{", ".join(map(str, folders))}: there is no network {name!r} there.')
   return models
 
 
-def changes(model: Any) -> dict[str, float]:
+def changes(model: Model | FinderModel) -> dict[str, float]:
   """What rounding its kernels to float16 changes of what a network says.
 
   Args:
@@ -102,10 +113,14 @@ def changes(model: Any) -> dict[str, float]:
     lambda value: value.astype(np.float16).astype(np.float32) if value.ndim > 1 else value,
     dict(model.variables),
   )
-  exact, other = outputs(model, model.variables), outputs(model, rounded)
+  labels = isinstance(model, Model)
+  frames = windows(model.image_size)[:, None] if labels else windows(FINDER_SIZE)
+  apply = jax.jit(model.network.apply)
+  outputs = (apply(variables, frames) for variables in (model.variables, rounded))
+  exact, other = (np.asarray(out[0] if labels else out, np.float64) for out in outputs)
   change = math.sqrt(float(np.mean((other - exact) ** 2))) / max(float(np.std(exact)), 1e-12)
   found = {'output': change}
-  if isinstance(model, Model):
+  if labels:
     found['pixels'] = float(np.mean(exact.argmax(-1) != other.argmax(-1)))
   return {name: float(f'{value:.3g}') for name, value in found.items()}
 
@@ -113,15 +128,6 @@ def changes(model: Any) -> dict[str, float]:
 def acceptable(change: Mapping[str, float]) -> bool:
   """Whether what the rounding changes is next to nothing; False where it is no number."""
   return change['output'] <= MOST_CHANGE and change.get('pixels', 0.0) <= MOST_PIXELS
-
-
-def outputs(model: Any, variables: Mapping[str, Any]) -> np.ndarray:
-  """What a network says of windows of the example clip, wide and near; the last axis is its own."""
-  if isinstance(model, Model):
-    frames = windows(model.image_size)
-    logits, _ = jax.jit(model.network.apply)(variables, frames[:, None])  # [N, 1, S, S, K]
-    return np.asarray(logits, np.float64)
-  return np.asarray(jax.jit(model.network.apply)(variables, windows(256)), np.float64)
 
 
 def windows(size: int) -> np.ndarray:

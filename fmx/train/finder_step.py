@@ -54,7 +54,9 @@ def losses(output: jax.Array, batch: Mapping[str, jax.Array], axis_name: str | N
   weight = batch['told_weight'][..., None]
   norm = jnp.maximum(total(weight), 1e-3)
   for name, channels in (('size', SIZE), ('centre', CENTRE), ('points', POINTS)):
-    error = optax.losses.huber_loss(output[..., channels], told[..., channels], delta=_ROUND) / _ROUND
+    error = (
+      optax.losses.huber_loss(output[..., channels], told[..., channels], delta=_ROUND) / _ROUND
+    )
     parts[name] = total(weight * error) / (norm * (channels.stop - channels.start))
   return parts
 

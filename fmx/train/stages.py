@@ -94,32 +94,39 @@ class Stage:
 
   def windows(self, split: str) -> Windows | FrameWindows:
     """The windows of a split on which the network is evaluated, each frame once."""
-    if self.sees_frames:
-      return FrameWindows(self.dataset, split, self.view())
-    return Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+    if not self.sees_frames:
+      return Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+    if split not in self._frame_windows:
+      self._frame_windows[split] = FrameWindows(self.dataset, split, self.view())
+    return self._frame_windows[split]
+
+  @functools.cached_property
+  def _frame_windows(self) -> dict[str, FrameWindows]:
+    """Those that were listed: to count the faces of all frames takes a while."""
+    return {}
 
   @functools.cached_property
   def train_windows(self) -> Windows | FrameWindows:
     """The windows of an epoch."""
     if self.sees_frames:
-      return FrameWindows(self.dataset, 'train', self.view())
+      return self.windows('train')
     return Windows(self.dataset, 'train', self.clip_length, keep_rest=False)
 
-  def batches(self, start_step: int) -> Iterator[Batch]:
-    """This process's training batches after so many steps."""
+  def batches(self, start_step: int, *, process_index: int | None = None) -> Iterator[Batch]:
+    """The training batches of a process, by default of this one, after so many steps."""
     size = self.config.data.image_size
     shared = {
       'batch_size': self.options.batch_size,
       'num_devices': jax.local_device_count(),
-      'process_index': jax.process_index(),
+      'process_index': jax.process_index() if process_index is None else process_index,
       'process_count': jax.process_count(),
       'seed': self.config.seed,
       'workers': self.config.data.workers,
       'start_step': start_step,
     }
     if self.sees_frames:
-      spoiling = Spoiling(**self.config.data.spoiling)
-      return view_batches(TrainView(self.train_windows, self.view(), spoiling, size), **shared)
+      view = TrainView(self.train_windows, self.view(), self.spoiling(), size)
+      return view_batches(view, **shared)
     return train_batches(
       self.dataset,
       image_size=size,
@@ -141,6 +148,10 @@ class Stage:
   def augmentation(self) -> Augmentation:
     """How training windows are changed."""
     return Augmentation(**self.config.data.augmentation)
+
+  def spoiling(self) -> Spoiling:
+    """How training windows out of whole frames are spoiled."""
+    return Spoiling(**self.config.data.spoiling)
 
   def loss(self) -> losses.Loss:
     """The loss function of the stage, ready for `train_step`."""
@@ -229,6 +240,12 @@ class Stage:
         raise ValueError(f'{self.name}.{name} is {value}; it must be above 0.')
     if options.gamma < 0:
       raise ValueError(f'{self.name}.gamma is {options.gamma}; it must be 0 (frozen) or more.')
+    if not options.decay >= 0:
+      raise ValueError(f'{self.name}.decay is {options.decay}; it must be 0 or more.')
+    if not 0 <= options.average < 1:
+      raise ValueError(
+        f'{self.name}.average is {options.average}; it must be at least 0 and below 1.'
+      )
     devices = jax.device_count()
     for owner, size in ((self.name, options.batch_size), ('evaluation', evaluation.batch_size)):
       if size < 1 or size % devices:
@@ -244,6 +261,7 @@ class Stage:
         f'{self.dataset.name} holds whole frames, of which windows of one are cut: set '
         "data.clip_length = 1 and stages = ('fcn',)."
       )
+    self.spoiling()
     len(self.train_windows)
     for split in ('validation', evaluation.split):
       self.windows(split)
@@ -275,7 +293,8 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   elif stage.config.model.pretrained:
     source = stage.config.model.pretrained
     network = stage.model(axis_name=None)
-    with contextlib.closing(stage.batches(0)) as batches:
+    # The frames of the first process, for all: they must begin alike.
+    with contextlib.closing(stage.batches(0, process_index=0)) as batches:
       video = next(batches)['video'][0]
     variables, transfer = pretrained.load(
       source, variables, lambda begun: segmenter.conv_outputs(network, begun, video)

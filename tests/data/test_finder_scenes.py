@@ -22,7 +22,9 @@ def test_a_face_comes_to_be_where_and_as_it_is_wanted(mirror, size):
   matrix = face_matrix(of.faces[0], at=np.array([50.0, 45.0]), size=size, turn=turn, mirror=mirror)
   (face,) = seen(of, matrix).faces
   np.testing.assert_allclose(face[:3], [50, 45, size], rtol=1e-4)
-  roll = roll_of(face[3:].reshape(5, 2))  # Mirrored, a face leans the other way before it is turned.
+  roll = roll_of(
+    face[3:].reshape(5, 2)
+  )  # Mirrored, a face leans the other way before it is turned.
   np.testing.assert_allclose(roll, (-0.3 if mirror else 0.3) + turn, atol=1e-3)
 
 

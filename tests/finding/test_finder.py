@@ -13,7 +13,9 @@ def perfect(example):
   of = scene(example.image, example.landmarks, example.others)
   height, width = example.image.shape[:2]
   output = targets(height, width, of.faces, of.ignored)['told'].copy()
-  output[..., 0] = np.log(np.clip(output[..., 0], 1e-6, 1 - 1e-6) / (1 - np.clip(output[..., 0], 1e-6, 1 - 1e-6)))
+  output[..., 0] = np.log(
+    np.clip(output[..., 0], 1e-6, 1 - 1e-6) / (1 - np.clip(output[..., 0], 1e-6, 1 - 1e-6))
+  )
   return output
 
 

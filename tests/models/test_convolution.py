@@ -58,6 +58,47 @@ def test_phases_are_the_dilated_convolution(dilation, size):
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.parametrize('kernel', [1, 3, 5, 7])
+@pytest.mark.parametrize('size', [(6, 8), (5, 7), (1, 2)])
+def test_blocks_are_the_convolution_of_stride_2(kernel, size):
+  x, weights = draw(0, 2, *size, 3), draw(1, kernel, kernel, 3, 4)
+  expected = convolution.direct(x, weights, stride=2)
+  actual = convolution.blocked(x, weights)
+  np.testing.assert_allclose(actual, expected, atol=2e-5)
+  for a, b in zip(
+    gradients(convolution.blocked, x, weights),
+    gradients(lambda x, k: convolution.direct(x, k, stride=2), x, weights),
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_blocks_by_hand():
+  # A kernel of ones over 1 2 3 4: output 0 sees 0 + 1 + 2, output 1 sees 2 + 3 + 4. Four equal rows
+  # and the padding above: two of them in the first row of outputs, three in the second.
+  x = jnp.broadcast_to(jnp.arange(1.0, 5)[:, None], (1, 4, 4, 1))
+  found = convolution.blocked(x, jnp.ones((3, 3, 1, 1)))
+  np.testing.assert_array_equal(found[0, ..., 0], [[6, 18], [9, 27]])
+
+
+@pytest.mark.parametrize(
+  ('channels', 'stride', 'dilation', 'way'),
+  [(3, 2, 1, 'blocked'), (4, 2, 1, 'blocked'), (5, 2, 1, 'direct'), (3, 1, 1, 'direct')],
+)
+def test_only_strided_convolutions_of_images_go_by_blocks(
+  monkeypatch, channels, stride, dilation, way
+):
+  called = []
+  for name in ('blocked', 'direct', 'phased', 'pointwise'):
+    monkeypatch.setattr(convolution, name, lambda *_, name=name, **__: called.append(name))
+  convolution.convolve(
+    jnp.zeros((1, 4, 4, channels)),
+    jnp.zeros((3, 3, channels, 2)),
+    stride=stride,
+    dilation=dilation,
+  )
+  assert called == [way]
+
+
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])
 @pytest.mark.parametrize(('kernel', 'stride', 'dilation'), [(1, 2, 1), (3, 1, 2), (7, 2, 1)])
 def test_every_backend_gets_the_same_convolution(monkeypatch, backend, kernel, stride, dilation):

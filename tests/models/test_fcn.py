@@ -117,6 +117,52 @@ def test_bfloat16_is_close_to_float32_and_leaves_the_parameters_float32(make, he
   assert {x.dtype for x in jax.tree.leaves(fresh)} == {jnp.dtype('float32')}
 
 
+STRIDES = [
+  ({'dilate': True}, 16, {'skip8', 'skip4'}),
+  ({'dilate': False}, 32, {'skip16', 'skip8', 'skip4'}),
+  ({'dilate': False, 'blocks': (1, 1, 1)}, 16, {'skip8', 'skip4'}),
+  ({'dilate': True, 'blocks': (1, 1, 1)}, 16, {'skip8', 'skip4'}),
+]
+
+
+@pytest.mark.parametrize(('options', 'stride', 'skips'), STRIDES)
+@BOTH_HEADS
+def test_heads_sit_on_any_top_and_add_each_finer_map_once(head, options, stride, skips):
+  module = Segmenter(3, True, head=head, **TINY | options)
+  assert module.top_stride == stride
+  video = jnp.zeros((2, 1, 64, 96, 3))
+  (logits, carry), variables = jax.eval_shape(module.init_with_output, jax.random.key(0), video)
+  assert logits.shape == (2, 1, 64, 96, 3)
+  assert carry.cell.shape[1:3] == (64 // stride, 96 // stride)
+  initial = jax.eval_shape(lambda: module.initial_carry(2, (64, 96)))
+  assert jax.tree.map(jnp.shape, initial) == jax.tree.map(jnp.shape, carry)
+  if head == 'fine':
+    found = {name for name in variables['params']['head'] if name.startswith('skip')}
+    assert found == skips
+
+
+@pytest.mark.parametrize('blocks', [(1, 1, 1, 1), (1, 1, 1)])
+def test_at_any_top_every_weight_gets_a_finite_gradient(draw_variables, blocks):
+  module = Segmenter(
+    3, False, head='fine', **TINY | {'blocks': blocks}, dilate=False, pool_margin=(0, 1)
+  )
+  video = draw_video(size=(32, 32))
+  variables = draw_variables(module, *video.shape)
+
+  def loss(params):
+    (logits, _), _ = module.apply(
+      {**variables, 'params': params}, video, train=True, mutable=['batch_stats']
+    )
+    return jnp.mean(logits**2)
+
+  for path, grad in jax.tree_util.tree_leaves_with_path(
+    jax.jit(jax.grad(loss))(variables['params'])
+  ):
+    assert jnp.isfinite(grad).all(), path
+    # Of a bias in front of batch norm it is nothing but rounding.
+    assert path[-1].key == 'bias' or jnp.abs(grad).max() > 0, path
+
+
 def test_up_sampling_by_two_by_hand():
   # Half-pixel centres: output pixels 0..3 lie at (i + 0.5) / 2 - 0.5 = -0.25, 0.25, 0.75, 1.25 of
   # the input 0, 4, so 0 (border), 1, 3, 4 (border).

@@ -57,13 +57,56 @@ def test_normalizing_turns_rgb_into_bgr_without_its_mean():
   np.testing.assert_allclose(resnet.normalize(pixel.astype(jnp.float32)), expected, rtol=1e-6)
 
 
+def test_a_trunk_of_three_stages_is_that_of_four_without_the_last(variables):
+  shallow = resnet.ResNet(**TINY | {'blocks': (1, 1, 1)})
+  kept = {
+    kind: {name: value for name, value in tree.items() if name != 'stage5'}
+    for kind, tree in variables.items()
+  }
+  maps, all_maps = jax.jit(shallow.apply)(kept, FRAMES), build()[1](variables, FRAMES)
+  assert maps.stage5 is None
+  assert maps.top is maps.stage4
+  assert all_maps.top is all_maps.stage5
+  for found, expected in zip(maps[:3], all_maps):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_stem_has_its_own_width():
+  shapes = jax.eval_shape(
+    resnet.ResNet(**TINY | {'stem': 6}).init, jax.random.key(0), jnp.zeros(FRAMES.shape)
+  )['params']
+  assert shapes['conv1']['kernel'].shape == (7, 7, 3, 6)
+  assert shapes['stage2']['block1']['conv1']['kernel'].shape == (1, 1, 6, 4)
+
+
+def test_the_margin_of_the_maximum_by_hand():
+  # 1 1 7 9 in a row. Keras's margin of one on each side has the windows (-, 1, 1) and (1, 7, 9),
+  # Caffe's of one behind has (1, 1, 7) and (7, 9, -).
+  x = jnp.broadcast_to(jnp.array([1.0, 1, 7, 9])[:, None], (1, 4, 4, 1))
+  for margin, expected in (((1, 1), [1, 9]), ((0, 1), [7, 9])):
+    np.testing.assert_array_equal(resnet.max_pool(x, margin)[0, 0, :, 0], expected)
+
+
+def test_the_margin_reaches_the_network(monkeypatch, variables):
+  margins = []
+  pool = resnet.max_pool
+  monkeypatch.setattr(resnet, 'max_pool', lambda x, m: margins.append(tuple(m)) or pool(x, m))
+  for margin in ((1, 1), (0, 1)):
+    module = resnet.ResNet(**TINY, pool_margin=margin)
+    jax.eval_shape(lambda module=module: module.apply(variables, FRAMES))
+  assert margins == [(1, 1), (0, 1)]
+
+
+@pytest.mark.parametrize('margin', [(1, 1), (0, 1)])
 @pytest.mark.parametrize('size', [(6, 8), (5, 7), (1, 2)])
-def test_every_backend_gets_the_same_maximum_and_gradient(monkeypatch, size):
+def test_every_backend_gets_the_same_maximum_and_gradient(monkeypatch, size, margin):
+  if margin == (0, 1) and size != (6, 8):
+    pytest.skip('Sizes must be even without a margin before the first.')
   x = jax.random.normal(jax.random.key(0), (2, *size, 3)) - 3  # No ties; a margin of 0 would win.
   weights = jnp.cos(jnp.arange(x.size)).reshape(x.shape)
 
   def pool(x):
-    pooled = resnet.max_pool(x)
+    pooled = resnet.max_pool(x, margin)
     return jnp.sum(pooled * weights[:, : pooled.shape[1], : pooled.shape[2]]), pooled
 
   results = []

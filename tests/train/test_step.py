@@ -61,13 +61,22 @@ def make_tx(gamma=0.5, name='adam'):
   )
 
 
-def make_state(tx, num_devices):
+def make_state(tx, num_devices, averaged=False):
   devices = jax.devices()[: num_devices or 1]
-  return step.create_state(make_variables(), tx, jax.random.key(1), devices=devices)
+  key = jax.random.key(1)
+  return step.create_state(make_variables(), tx, key, averaged=averaged, devices=devices)
 
 
 @functools.cache
-def stepper(tx, num_devices, loss=losses.seg_loss, use_batch_stats=True, dropout=0.0, learnt=None):
+def stepper(
+  tx,
+  num_devices,
+  loss=losses.seg_loss,
+  use_batch_stats=True,
+  dropout=0.0,
+  learnt=None,
+  average=0.0,
+):
   """The compiled step on `num_devices` devices, or without pmap for None."""
   axis_name = step.AXIS if num_devices else None
   take_step = functools.partial(
@@ -77,6 +86,7 @@ def stepper(tx, num_devices, loss=losses.seg_loss, use_batch_stats=True, dropout
     tx=tx,
     use_batch_stats=use_batch_stats,
     trainable=learnt and learnt(make_variables()['params']),
+    average=average,
     axis_name=axis_name,
   )
   if num_devices is None:
@@ -91,7 +101,7 @@ def split(batch, num_devices):
 def train(batches, num_devices, tx=None, state=None, **options):
   """Takes a step for each batch, and returns the state and the metrics of each step."""
   tx = tx or make_tx()
-  state = state or make_state(tx, num_devices)
+  state = state or make_state(tx, num_devices, averaged=options.get('average', 0) > 0)
   history = []
   for batch in batches:
     shares = split(batch, num_devices) if num_devices else batch
@@ -109,7 +119,7 @@ def nothing(params):
 
 
 def leaves(state):
-  return jax.tree.leaves((state.params, state.batch_stats, state.opt_state))
+  return jax.tree.leaves((state.params, state.batch_stats, state.opt_state, state.average))
 
 
 @pytest.mark.parametrize('loss', [losses.cross_entropy, losses.seg_loss])
@@ -150,15 +160,71 @@ def test_the_same_steps_give_the_same_bits():
   jax.tree.map(np.testing.assert_array_equal, leaves(first), leaves(second))
 
 
-def test_half_a_run_and_the_other_half_give_the_bits_of_a_whole_run():
+@pytest.mark.parametrize('average', [0.0, 0.15])
+def test_half_a_run_and_the_other_half_give_the_bits_of_a_whole_run(average):
   batches = make_batches(4)
-  whole, _ = train(batches, 4, dropout=0.5)
-  half, _ = train(batches[:2], 4, dropout=0.5)
+  whole, _ = train(batches, 4, dropout=0.5, average=average)
+  half, _ = train(batches[:2], 4, dropout=0.5, average=average)
   saved = jax.tree.map(np.asarray, half.replace(rng=jax.random.key_data(half.rng)))
   saved = saved.replace(rng=jax.random.wrap_key_data(saved.rng))
-  halves, _ = train(batches[2:], 4, state=step.replicate(saved), dropout=0.5)
+  halves, _ = train(batches[2:], 4, state=step.replicate(saved), dropout=0.5, average=average)
   assert int(halves.step) == 4
   jax.tree.map(np.testing.assert_array_equal, leaves(whole), leaves(halves))
+
+
+def as_numpy(*trees):
+  """Copies that outlive the state."""
+  return jax.tree.map(lambda leaf: np.array(leaf, np.float64), trees)
+
+
+def test_the_average_is_the_running_mean_of_all_variables_and_changes_no_step():
+  # Of itself it keeps (1 + n) / (10 + n) in the step after n, 1/10, 2/11 and so on, at most 0.15.
+  batches = make_batches(4)
+  plain, mean = make_state(make_tx(), None), as_numpy(*make_variables().values())
+  mean = dict(zip(make_variables(), mean))
+  for number, batch in enumerate(batches):
+    plain, _ = train([batch], None, state=plain)
+    keep = min(0.15, (1 + number) / (10 + number))
+    new = dict(zip(('params', 'batch_stats'), as_numpy(plain.params, plain.batch_stats)))
+    mean = {
+      kind: jax.tree.map(lambda a, b, keep=keep: keep * a + (1 - keep) * b, mean[kind], new[kind])
+      for kind in new
+    }
+  state, _ = train(batches, None, average=0.15)
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+    (state.average.params, state.average.batch_stats),
+    (mean['params'], mean['batch_stats']),
+  )
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+    (state.params, state.batch_stats),
+    (plain.params, plain.batch_stats),
+  )
+  assert plain.average is None
+  assert plain.variables.params is plain.params
+  assert state.variables is state.average
+  moved = state.average.params['head']['kernel'] - state.params['head']['kernel']
+  assert np.abs(moved).max() > 1e-5
+
+
+def test_before_the_first_step_the_average_is_a_copy_of_the_variables():
+  state = make_state(make_tx(), 4, averaged=True)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    (state.average.params, state.average.batch_stats),
+    (state.params, state.batch_stats),
+  )
+  train(make_batches(1), 4, state=state, average=0.15)  # Gives up both.
+
+
+def test_the_average_of_four_devices_is_that_of_one():
+  batches = make_batches(3)
+  one, _ = train(batches, None, average=0.15)
+  four, _ = train(batches, 4, average=0.15)
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5), four.average, one.average
+  )
 
 
 def test_dropout_differs_between_steps_and_devices():
