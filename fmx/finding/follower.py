@@ -69,7 +69,7 @@ class Track:
   is_given: bool = False
   failures: int = 0
 
-  def expected(self, time: int) -> np.ndarray:
+  def expected(self, time: int | np.integer) -> np.ndarray:
     """The vector of where it will be."""
     return motion.expected(self.vector, self.velocity, time - self.time)
 
@@ -333,7 +333,7 @@ def _course(
   start: int,
 ) -> Course | None:
   """The course of a face; None if it is neither there nor likely to be."""
-  wanted = range(length)
+  wanted = np.arange(length)
   if seen:
     times, vectors = zip(*knots[track.key])
     vectors = motion.between(times, vectors, wanted)
