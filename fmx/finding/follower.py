@@ -1,4 +1,4 @@
-"""Following faces: from what the finder sees in some frames to a pose of each face in all frames."""
+"""Following faces: from what the finder sees in some frames to each face's pose in all frames."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Track:
   is_given: bool = False
   failures: int = 0
 
-  def expected(self, time: int) -> np.ndarray:
+  def expected(self, time: int | np.integer) -> np.ndarray:
     """The vector of where it will be."""
     return motion.expected(self.vector, self.velocity, time - self.time)
 
