@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import jax
@@ -76,7 +76,7 @@ class Finder:
     if not len(frames):
       return []
     canvases, scale = letterboxed(frames, self._long_side)
-    outputs = []
+    outputs: list[np.ndarray] = []
     for start in range(0, len(canvases), _BATCH):
       part = canvases[start : start + _BATCH]
       size = 1 << (len(part) - 1).bit_length()  # Few sizes, as each is compiled.
@@ -88,7 +88,7 @@ class Finder:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(network: FinderNetwork, variables: Any, frames: jax.Array) -> jax.Array:
-  return network.apply(variables, frames)
+  return cast(jax.Array, network.apply(variables, frames))
 
 
 def letterboxed(frames: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Following faces: from what the finder sees in some frames to a pose of each face in all frames."""
+"""Following faces: from what the finder sees in some frames to each face's pose in all frames."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def _course(
   start: int,
 ) -> Course | None:
   """The course of a face; None if it is neither there nor likely to be."""
-  wanted = np.arange(length)
+  wanted = range(length)
   if seen:
     times, vectors = zip(*knots[track.key])
     vectors = motion.between(times, vectors, wanted)
