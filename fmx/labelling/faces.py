@@ -96,7 +96,8 @@ def settled(reading: Reading) -> Course | None:
 
   Returns:
     None where the masks are in the middle of their crops already, where there are none in frames in
-    which the finder sees the face, or where they are so far off that they must be of something else.
+    which the finder sees the face, or where they are so far off that they must be of something
+    else.
   """
   offsets = [
     evidence.offset
