@@ -15,7 +15,7 @@ from tfds_300vw.pose import Pose, move
 
 PATIENCE = 30  # Frames, a second: so long a face is shown that the finder does not see.
 MEMORY = 300  # Frames, ten seconds: so long a face keeps its id without being seen.
-NEW = 0.3  # Confidence with which a face begins; what is followed may be less sure.
+NEW = 0.4  # Confidence with which a face begins; what is followed may be less sure.
 
 _MAX_TRACKS = 64
 _STRANGER_MEMORY = 15  # Frames, for a face that was never shown.
