@@ -1,4 +1,4 @@
-"""Following faces: from what the finder sees in some frames to a pose of each face in all frames."""
+"""Following faces: from what the finder sees in some frames to the poses of faces in all."""
 
 from __future__ import annotations
 

@@ -22,11 +22,16 @@ class Found(Protocol):
   """A face that the finder sees: its pose, five points [5, 2] and a confidence in [0, 1]."""
 
   @property
-  def pose(self) -> Pose: ...
+  def pose(self) -> Pose:
+    """Centre, size and roll."""
+
   @property
-  def points(self) -> np.ndarray: ...
+  def points(self) -> np.ndarray:
+    """Eye centres, nose and mouth corners, as `tfds_300vw.pose` has them."""
+
   @property
-  def confidence(self) -> float: ...
+  def confidence(self) -> float:
+    """How sure the finder is."""
 
 
 Finder = Callable[[np.ndarray], Sequence[Sequence[Found]]]  # Of frames uint8 [N, H, W, 3].

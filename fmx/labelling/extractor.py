@@ -71,7 +71,7 @@ class FaceMaskExtractor:
       box: x0, y0, x1, y1 of the face in the first frame, in pixels; None finds faces.
       state: 'stream' hands the networks' state from window to window of a shot; 'reset' starts each
         window anew, as the paper does. It makes no difference to networks without a memory.
-      zoom: Whether the networks of mouth and eyes refine the masks, as far as the weights have them.
+      zoom: Whether the networks of mouth and eyes refine the masks, if the weights have them.
       finder: Finds faces; None takes the one of the weights.
 
     Raises:
@@ -193,8 +193,8 @@ class _Progress:
 def _finder_of(models: Mapping[str, Any]) -> Finder:
   if 'finder' not in models:
     raise ValueError(
-      f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where faces '
-      "are: take weights with a network 'finder'."
+      f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where '
+      "faces are: take weights with a network 'finder'."
     )
   from fmx.finding.finder import Finder as TrainedFinder
 

@@ -1,8 +1,8 @@
 """The zoomed-in networks: mouth and eyes looked at once more, from nearby and upright.
 
-The primary mask says where a part is; the part's own network looks at it in the original frame. All
-crops of one network in a window go through it at once. One network knows the eye on the image's left;
-the other eye is mirrored for it.
+The primary mask says where a part is; the part's own network looks at it in the original frame.
+All crops of one network in a window go through it at once. One network knows the eye on the image's
+left; the other eye is mirrored for it.
 """
 
 from __future__ import annotations

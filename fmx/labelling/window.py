@@ -1,4 +1,4 @@
-"""One window of a video: looking, labelling, verifying, and all of it once more where that fails."""
+"""One window of a video: looking, labelling, verifying, and once more where that fails."""
 
 from __future__ import annotations
 
