@@ -86,7 +86,7 @@ def test_few_shapes_are_compiled(temporal):
     for clips in (1, 3):
       for length in range(1, LENGTH + 1):
         Predictor(model)(video(clips, length))
-  assert predictor._apply._cache_size() == 2  # Batches of 1 and of 4.
+  assert predictor._logits._cache_size() == 2  # Batches of 1 and of 4.
 
 
 @pytest.mark.parametrize(
