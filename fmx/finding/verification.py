@@ -18,7 +18,7 @@ LARGEST_GROWTH = np.log(1.45)  # Of the mask's size over the pose's, either way.
 MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask may touch.
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
 # Without the finder a mask must be more like a face.
-SURE_SHIFT, SURE_GROWTH = 0.2, np.log(1.25)
+SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
 SURE_BORDER = 0.02
 SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
 _EDGE = 2  # Pixels from the mask to where the frame ends, within which that cuts it off.
