@@ -93,7 +93,7 @@ def examine(
   shift, growth = float(np.hypot(*middle)), abs(float(offset[2]))
   share = pixels / (high - low + 1).mean() ** 2
   border = _border(inside)
-  touched = np.count_nonzero(face & border) / max(np.count_nonzero(border), 1)
+  touched = np.count_nonzero(face & border) / max(int(np.count_nonzero(border)), 1)
   eyes, mouth = labels == EYES, np.isin(labels, MOUTH)
   has_order = _has_order(eyes, mouth, rows[0], rows[-1])
   is_face = (

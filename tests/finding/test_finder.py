@@ -4,7 +4,8 @@ from finder_scenes import frame
 
 from fmx.data.finder_scenes import scene
 from fmx.data.finder_targets import targets
-from fmx.finding.finder import Found, apart, decoded, letterboxed
+from fmx.finding.finder import letterboxed
+from fmx.finding.found import Found, apart, decoded
 from tfds_300vw.pose import Pose, face_pose
 
 

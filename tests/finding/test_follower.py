@@ -100,7 +100,7 @@ def test_what_looks_like_no_face_makes_room():
 
 
 def test_an_unsure_find_begins_nothing_but_goes_on():
-  unsure = everywhere(found_at(40.0, 60.0, confidence=0.4))
+  unsure = everywhere(found_at(40.0, 60.0, confidence=0.25))
   follower, courses = step(Follower(), unsure, 0)
   assert courses == []
   follower, _ = step(follower, everywhere(found_at(40.0, 60.0)), 5)

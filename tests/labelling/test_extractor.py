@@ -103,7 +103,9 @@ def test_faces_of_a_window_are_labelled_together_as_they_are_alone(models, monke
   calls = []
   run = Predictor._run
   monkeypatch.setattr(
-    Predictor, '_run', lambda self, clip, *rest: calls.append(len(clip)) or run(self, clip, *rest)
+    Predictor,
+    '_run',
+    lambda self, video, *rest: calls.append(len(video)) or run(self, video, *rest),
   )
   together = list(extractor(models, max_faces=2, zoom=False)(video(LENGTH)))
   assert calls == [2]
