@@ -35,11 +35,13 @@ class Evidence(NamedTuple):
     is_sure: Whether it is one even though the finder sees none.
     offset: Of the mask's bounding box from the pose: middle in units of the size, upright, and log
       size, [3]; zeros for an empty mask.
+    has_shape: Whether it looks like a face, wherever it is.
   """
 
   is_face: bool
   is_sure: bool
   offset: np.ndarray
+  has_shape: bool
 
 
 def face_piece(labels: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def examine(
   face = labels > 0
   pixels = int(np.count_nonzero(face))
   if not pixels:
-    return Evidence(False, False, np.zeros(3))
+    return Evidence(False, False, np.zeros(3), False)
   rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
   low, high = np.array([columns[0], rows[0]]), np.array([columns[-1], rows[-1]])
   middle = ((low + high) / 2 - (side - 1) / 2) / unit
@@ -96,9 +98,11 @@ def examine(
   touched = np.count_nonzero(face & border) / max(int(np.count_nonzero(border)), 1)
   eyes, mouth = labels == EYES, np.isin(labels, MOUTH)
   has_order = _has_order(eyes, mouth, rows[0], rows[-1])
+  is_solid = (is_cut or LEAST_AREA <= share <= MOST_AREA) and (
+    np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
+  )
   is_face = (
-    (is_cut or LEAST_AREA <= share <= MOST_AREA)
-    and np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
+    is_solid
     and touched <= MOST_BORDER
     and (is_cut or (shift <= LARGEST_SHIFT and growth <= LARGEST_GROWTH))
     and (
@@ -115,7 +119,8 @@ def examine(
     and confidence >= SURE_CONFIDENCE
     and has_order
   )
-  return Evidence(bool(is_face), bool(is_sure), np.zeros(3) if is_cut else offset)
+  offset = np.zeros(3) if is_cut else offset
+  return Evidence(bool(is_face), bool(is_sure), offset, bool(is_solid and has_order))
 
 
 def _has_order(eyes: np.ndarray, mouth: np.ndarray, top: int, bottom: int) -> bool:
