@@ -18,8 +18,8 @@ LARGEST_GROWTH = np.log(1.45)  # Of the mask's size over the pose's, either way.
 MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask may touch.
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
 # Without the finder a mask must be more like a face.
-SURE_SHIFT, SURE_GROWTH = 0.2, np.log(1.25)
-SURE_BORDER = 0.1
+SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
+SURE_BORDER = 0.1  # As MOST_BORDER.
 SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
 _EDGE = 2  # Pixels from the mask to where the frame ends, within which that cuts it off.
 _STRAY = 0.1  # Of the largest piece: what is smaller is not the face's.
@@ -35,11 +35,13 @@ class Evidence(NamedTuple):
     is_sure: Whether it is one even though the finder sees none.
     offset: Of the mask's bounding box from the pose: middle in units of the size, upright, and log
       size, [3]; zeros for an empty mask.
+    has_shape: Whether it looks like a face, wherever it is.
   """
 
   is_face: bool
   is_sure: bool
   offset: np.ndarray
+  has_shape: bool
 
 
 def face_piece(labels: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def examine(
   face = labels > 0
   pixels = int(np.count_nonzero(face))
   if not pixels:
-    return Evidence(False, False, np.zeros(3))
+    return Evidence(False, False, np.zeros(3), False)
   rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
   low, high = np.array([columns[0], rows[0]]), np.array([columns[-1], rows[-1]])
   middle = ((low + high) / 2 - (side - 1) / 2) / unit
@@ -96,9 +98,11 @@ def examine(
   touched = np.count_nonzero(face & border) / max(int(np.count_nonzero(border)), 1)
   eyes, mouth = labels == EYES, np.isin(labels, MOUTH)
   has_order = _has_order(eyes, mouth, rows[0], rows[-1])
+  is_solid = (is_cut or LEAST_AREA <= share <= MOST_AREA) and (
+    np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
+  )
   is_face = (
-    (is_cut or LEAST_AREA <= share <= MOST_AREA)
-    and np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
+    is_solid
     and touched <= MOST_BORDER
     and (is_cut or (shift <= LARGEST_SHIFT and growth <= LARGEST_GROWTH))
     and (
@@ -115,7 +119,8 @@ def examine(
     and confidence >= SURE_CONFIDENCE
     and has_order
   )
-  return Evidence(bool(is_face), bool(is_sure), np.zeros(3) if is_cut else offset)
+  offset = np.zeros(3) if is_cut else offset
+  return Evidence(bool(is_face), bool(is_sure), offset, bool(is_solid and has_order))
 
 
 def _has_order(eyes: np.ndarray, mouth: np.ndarray, top: int, bottom: int) -> bool:

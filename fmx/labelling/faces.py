@@ -95,16 +95,14 @@ def settled(reading: Reading) -> Course | None:
   still shows the face, though not as the networks know it.
 
   Returns:
-    None where the masks are in the middle of their crops already, where there are none in frames in
-    which the finder sees the face, or where they are so far off that they must be of something
+    None where the masks are in the middle of their crops already, where none looks like a face in
+    frames in which the finder sees it, or where they are so far off that they must be of something
     else.
   """
   offsets = [
     evidence.offset
-    for evidence, labels, is_seen in zip(
-      reading.evidence, reading.labels, reading.course.is_seen, strict=True
-    )
-    if is_seen and labels.any()
+    for evidence, is_seen in zip(reading.evidence, reading.course.is_seen, strict=True)
+    if is_seen and evidence.has_shape
   ]
   if not offsets:
     return None

@@ -48,7 +48,7 @@ def found(pose):
 def _gullible(monkeypatch):
   """Masks of untrained networks are no faces; here they are taken for some."""
   monkeypatch.setattr(module, 'CutDetector', BlueCuts)
-  evidence = Evidence(True, False, np.zeros(3))
+  evidence = Evidence(True, False, np.zeros(3), True)
   monkeypatch.setattr(faces, 'examine', lambda *arguments, **options: evidence)
   monkeypatch.setattr(faces, 'face_piece', lambda labels: labels > 0)
 
