@@ -2,7 +2,7 @@
 #   make demo         extracts the masks of a small clip with the networks that ship
 #   make demo-train   draws faces, builds a dataset of them, trains, evaluates and shows the masks
 #   make test         runs the tests
-#   make lint         checks style
+#   make lint         checks style and types
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -22,13 +22,14 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo demo-train build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo demo-train build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

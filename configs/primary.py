@@ -7,6 +7,8 @@ Expected on 300VW-Mask (test, mIoU in %): 54.50 for the FCN, more for the ConvLS
 text gives 63.76 for the primary and the zoomed-in models together.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 
@@ -124,7 +126,7 @@ def get_config() -> ConfigDict:
   return config
 
 
-def stage(**options) -> ConfigDict:
+def stage(**options: Any) -> ConfigDict:
   """One stage of training: what the two stages differ in, and what they share.
 
   Args:

@@ -19,9 +19,7 @@ DATASET = 'the300vw_mask/stills_frames+the300vw_mask/frames_all'
 
 
 def get_config() -> ConfigDict:
-  config = all_models.together(
-    primary=face(), mouth=mouth(), eye=eye(), finder=finder.get_config()
-  )
+  config = all_models.together(primary=face(), mouth=mouth(), eye=eye(), finder=finder.get_config())
   config.pretrained = ''
   for name in ('primary', 'mouth', 'eye'):
     config.models[name].model.pretrained = config.get_ref('pretrained')

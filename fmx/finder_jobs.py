@@ -25,7 +25,7 @@ from fmx.train import finder
 _logger = logging.getLogger(__name__)
 
 
-class Drawn(Sequence):
+class Drawn(Sequence[FrameExample]):
   """Single frames of drawn faces."""
 
   def __init__(self, number: int, side: int):
@@ -40,7 +40,7 @@ class Drawn(Sequence):
   def __len__(self) -> int:
     return self._number
 
-  def __getitem__(self, index: int) -> FrameExample:
+  def __getitem__(self, index: int) -> FrameExample:  # type: ignore[override]  # No slices.
     ((image, landmarks),) = draw_video(1, index, 1, self._side)
     return FrameExample(
       image=image,

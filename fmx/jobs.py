@@ -58,7 +58,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     models = trained_models(stages)  # In every process: they agree on the checkpoint.
     if jax.process_index() == 0:
       weights.save(folder / weights.FOLDER, models)
-    results = {}
+    results: dict[str, Any] = {}
     for stage in stages:
       results |= results_of(stage, config)
     write_results(folder, results)

@@ -13,6 +13,7 @@ the parameters.)
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -244,7 +245,7 @@ def _true_score(logits: jax.Array, truth: jax.Array) -> jax.Array:
   return jnp.sum(jnp.where(truth, logits, 0.0), axis=-1)
 
 
-def _sum_pixels(values: jax.Array, dtype=jnp.float32) -> jax.Array:
+def _sum_pixels(values: jax.Array, dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
   """The sum [K] of values [..., K] over everything but the classes."""
   return jnp.sum(values, axis=tuple(range(values.ndim - 1)), dtype=dtype)
 
@@ -258,6 +259,6 @@ def _as_float(count: jax.Array | int) -> jax.Array:
   return jnp.asarray(count, jnp.float32)
 
 
-def _over_devices(sums, axis_name: str | None):
+def _over_devices(sums: Any, axis_name: str | None) -> Any:
   """The tree of sums over all devices, unchanged without an axis."""
   return sums if axis_name is None else jax.lax.psum(sums, axis_name)

@@ -3,7 +3,9 @@
 import contextlib
 import signal
 import threading
+import types
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,7 +30,7 @@ def stop_requests() -> Iterator[Callable[[], int]]:
   """
   requested = 0
 
-  def request(number, _frame):
+  def request(number: int, _frame: types.FrameType | None) -> None:
     nonlocal requested
     requested = number
     signal.signal(number, previous[number])
@@ -41,7 +43,9 @@ def stop_requests() -> Iterator[Callable[[], int]]:
   if threading.current_thread() is not threading.main_thread():
     yield asked  # Only the main thread gets signals.
     return
-  previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+  previous: dict[int, Any] = {
+    number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
+  }
   for number in previous:
     signal.signal(number, request)
   try:

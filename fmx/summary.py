@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -103,14 +103,14 @@ class Summary:
   def __enter__(self) -> 'Summary':
     return self
 
-  def __exit__(self, *exception) -> None:
+  def __exit__(self, *exception: object) -> None:
     self.close()
 
   @property
   def _path(self) -> Path:
     return self._directory / 'metrics.jsonl'
 
-  def _write_event(self, step: int, **content) -> None:
+  def _write_event(self, step: int, **content: Any) -> None:
     self._events.write_event(event_pb2.Event(wall_time=time.time(), step=int(step), **content))
 
   def _drop_after(self, last_step: float) -> None:
@@ -210,6 +210,7 @@ class Progress:
     self._shown = None
 
   def _text(self, step: int, now: float, loss: float | None) -> str:
+    assert self._first is not None
     first_step, started = self._first
     parts = [f'{self._name} {step}/{self._steps}']
     if loss is not None:

@@ -32,7 +32,7 @@ def save(path: pathlib.Path, tree: Mapping[str, Any], *, half: bool = False) -> 
     OSError: the file cannot be written.
   """
   flat = traverse_util.flatten_dict(dict(tree), sep='/')
-  arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
+  arrays: dict[str, Any] = {name: np.asarray(flat[name]) for name in sorted(flat)}
   if half:
     arrays = {name: _halved(name, array) for name, array in arrays.items()}
   with open(path, 'wb') as file:

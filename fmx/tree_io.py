@@ -93,7 +93,8 @@ def to_orbax(tree: Tree) -> ocp.args.Composite:
     TypeError: a leaf is no array or number.
     ValueError: there is not one value.
   """
-  leaves, arrays = [], {}
+  leaves: list[dict[str, Any]] = []
+  arrays: dict[str, np.ndarray] = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
     described = _describe(path, leaf)
     if jax.dtypes.issubdtype(getattr(leaf, 'dtype', None), jax.dtypes.prng_key):
@@ -271,4 +272,4 @@ def _like_example(example: Any, array: np.ndarray, leaf: Mapping[str, Any]) -> A
 
 
 def _checksum(array: np.ndarray) -> int:
-  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

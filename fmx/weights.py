@@ -224,7 +224,7 @@ def _describe(model: Model | FinderModel) -> dict[str, Any]:
 def _load_finder(folder: pathlib.Path, entry: Mapping[str, Any]) -> FinderModel:
   path = folder.parent / DESCRIPTION
   try:
-    options = {
+    options: dict[str, Any] = {
       name: tuple(value) if isinstance(value, list) else value
       for name, value in entry['network'].items()
     }

@@ -221,7 +221,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   """Values by dotted path."""
-  flat = {}
+  flat: dict[str, Any] = {}
   for name, value in tree.items():
     if isinstance(value, dict):
       flat |= _flat(value, f'{prefix}{name}.')

@@ -62,6 +62,7 @@ RULES = {
     'fmx.labelling',
     'fmx.finding',
     'fmx.data',
+    'fmx.models.conv_lstm',  # The state that zoomed-in models hand on.
     'fmx.weights',
     'tfds_300vw',
   ],

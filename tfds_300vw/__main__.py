@@ -25,6 +25,7 @@ from tfds_300vw.the300vw_mask.the300vw_mask_dataset_builder import (
   MaskConfig,
   fingerprint,
 )
+from tfds_300vw.workers import LeftOut
 
 HOW = {  # Flags of ClipOptions: type and help.
   'clip_length': (int, 'frames of a clip; 5 for stills, 10 for whole frames'),
@@ -110,7 +111,7 @@ def build(flags: argparse.Namespace) -> None:
     raise FileNotFoundError(
       f'There is nothing in {flags.manual_dir}.\n\n{Builder.MANUAL_DOWNLOAD_INSTRUCTIONS}'
     )
-  left_out = [] if flags.keep_going else None
+  left_out: list[LeftOut] | None = [] if flags.keep_going else None
   builder = Builder(
     config=config,
     data_dir=flags.data_dir,

@@ -34,7 +34,9 @@ def read_pts(path: str | os.PathLike[str]) -> np.ndarray:
     OSError: it cannot be read (FileNotFoundError if it is not there).
   """
   lines = _LINE_END.split(_decode(Path(path).read_bytes(), path))
-  points, declared, opened, closed = [], [], None, None
+  points: list[tuple[int, tuple[float, float]]] = []
+  declared: list[tuple[int, int]] = []
+  opened = closed = None
   for number, line in enumerate(lines, start=1):
     line = line.strip()
     header = _HEADER.fullmatch(line)

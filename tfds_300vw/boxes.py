@@ -5,6 +5,7 @@ pixel centres: the point (3, 5) is the middle of the pixel whose box is (3, 5, 4
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -140,7 +141,7 @@ def all_seen(points: np.ndarray, height: int, width: int, *, window: int = WINDO
 
 
 def enlarge(
-  box: np.ndarray,
+  box: np.ndarray | Sequence[float],
   margin: float,
   *,
   rng: np.random.Generator | None = None,
@@ -187,7 +188,7 @@ def mask_box(mask: np.ndarray) -> np.ndarray | None:
   if mask.dtype != bool or mask.ndim not in (2, 3):
     raise ValueError(f'A mask must be bool [H, W] or [T, H, W], not {mask.dtype} {mask.shape}.')
   if mask.ndim == 3:
-    mask = mask.any(axis=0)
+    mask = np.asarray(mask.any(axis=0))
   rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
   if not len(rows):
     return None

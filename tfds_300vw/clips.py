@@ -142,7 +142,7 @@ def _share(of_paper: int, num_videos: int) -> int:
 
 
 def _checked_lists(lists: Mapping[str, Sequence[str]], known: set[str]) -> dict[str, list[str]]:
-  split_of = {}
+  split_of: dict[str, str] = {}
   for split, video_ids in lists.items():
     if split not in SPLITS:
       raise ValueError(f'There is no split {split!r}; choose among {", ".join(SPLITS)}.')

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -89,7 +90,7 @@ def draw(
   return pictures.sheet(rows, 'primary' if region == 'frames' else region, size=size)
 
 
-def _clip_rows(clip, region: str, num_frames: int) -> list[pictures.Row]:
+def _clip_rows(clip: Mapping[str, Any], region: str, num_frames: int) -> list[pictures.Row]:
   """The frames of one clip, and below them the same under their masks."""
   frames, overlays, captions = [], [], []
   for index in _spread(num_frames, len(clip['frames'])):

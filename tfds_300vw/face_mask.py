@@ -216,7 +216,8 @@ def _splines() -> tuple[np.ndarray, np.ndarray, list[slice]]:
     of the samples' positions on a segment [4, samples], and the slice of all samples that is each
     polygon.
   """
-  weights, parts = [], []
+  weights: list[np.ndarray] = []
+  parts: list[slice] = []
   for _, curves in _POLYGONS:
     first = len(weights)
     for curve in curves:

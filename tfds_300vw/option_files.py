@@ -40,7 +40,7 @@ def read_bad_frames(file: pathlib.Path) -> dict[str, list[tuple[int, int]]]:
       continue
     match = BAD_FRAMES_LINE.fullmatch(line)
     first, last = (int(match['first']), int(match['last'] or match['first'])) if match else (0, 0)
-    if not 1 <= first <= last:
+    if match is None or not 1 <= first <= last:
       raise ValueError(
         f'{file}, line {number}: {line!r} is not a video and its frames, as in 031 120-140.'
       )

@@ -61,7 +61,7 @@ class ClipOptions:
   jpeg_quality: int = 95
   camera_motion: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Refuses values that no dataset can be built with.
 
     Raises:

@@ -142,7 +142,8 @@ def find(manual_dir: pathlib.Path, options: ClipOptions) -> list[ReleasedVideo]:
   root = manual_dir / FOLDER if (manual_dir / FOLDER).is_dir() else manual_dir
   if not (root / 'images_orig').is_dir():
     raise FileNotFoundError(f'No folder images_orig in {root}. Expected:\n{EXPECTED_TREE}')
-  found, split_of = [], {}
+  found: list[ReleasedVideo] = []
+  split_of: dict[str, str] = {}
   for split, name in SPLIT_FILES.items():
     frames = read_split(root, root / name)
     for video_id in sorted({frame.video_id for frame in frames}):
@@ -172,8 +173,9 @@ def read_split(root: pathlib.Path, path: pathlib.Path) -> list[Frame]:
     if not line.strip():
       continue
     names = [name.strip('/') for name in line.split()]
-    matches = [FRAME_NAME.fullmatch(name.rsplit('/', 1)[-1]) for name in names]
-    if len(names) != 2 or not all(matches) or matches[0].groups() != matches[1].groups():
+    found = [FRAME_NAME.fullmatch(name.rsplit('/', 1)[-1]) for name in names]
+    matches = [match for match in found if match]
+    if not len(names) == len(matches) == 2 or matches[0].groups() != matches[1].groups():
       raise ValueError(
         f'{path}, line {line_number}: {line!r} is not the image and the labels of one frame, as in '
         '/images_orig/001_000001.jpg /labels_orig/001_000001.png.'
@@ -239,6 +241,7 @@ def _region_boxes(
     window = labels[first : first + options.box_window]
     tight = [boxes.mask_box(np.isin(mask, class_ids)) for mask in window]
     present = [box for box in tight if box is not None]
+    box: np.ndarray | None
     if present:
       low, high = np.min(present, axis=0)[:2], np.max(present, axis=0)[2:]
       box = boxes.enlarge(

@@ -14,15 +14,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from tfds_300vw import (
-  annotations,
-  boxes,
-  camera,
-  clips,
-  crops,
-  photographs,
-  whole_frames,
-)
+from tfds_300vw import boxes, camera, clips, crops, photographs, whole_frames
+from tfds_300vw.annotations import read_pts
 from tfds_300vw.encoding import Example, read_image
 from tfds_300vw.options import ClipOptions
 
@@ -59,7 +52,7 @@ class StillImage:
       FileNotFoundError: one of them is missing.
     """
     annotation = photographs.annotation_file(self.path)
-    landmarks = annotations.read_pts(annotation)
+    landmarks = read_pts(annotation)
     image = read_image(self.path)
     try:
       if self.split == 'test':

@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
@@ -36,7 +36,7 @@ _MAX_HELD = 20  # Frames. H.264 and HEVC reorder at most 16.
 class Frame(NamedTuple):
   """One frame of a video."""
 
-  index: int  # Place in display order, from 0.
+  index: int  # type: ignore[assignment]  # Not the tuple's method: place in display order, from 0.
   time: float  # Seconds after frame 0.
   image: np.ndarray  # uint8 [H, W, 3], RGB, upright.
 
@@ -172,6 +172,8 @@ def _decode(
       yield item
     return
   except _SeekError:
+    if ranges is None:  # There is no jump without ranges.
+      raise
     rest = [(max(start, done), stop) for start, stop in ranges if stop > done]
   yield from _pass(path, table, [(0, 0)], rest, threads)
 
@@ -193,9 +195,9 @@ def _pass(
         at, run = landed[0], _run(path, table, stream, rest, landed)
       while stop is None or at < stop:
         frame = next(run, None)
-        if frame is None and stop is None:
-          return
         if frame is None:
+          if stop is None:
+            return
           raise VideoError(f'{path}: it has {at} frames; do not ask for frames up to {stop - 1}.')
         if at >= start:
           yield at, table.time(at), frame
@@ -244,21 +246,21 @@ def _run(
     yield from _sequential(path, table, frames)
     return
   settled = _Settled(table, index, number)
-  held = collections.deque()
+  held: collections.deque[av.VideoFrame] = collections.deque()
   for frame in frames:
     if frame is None:
       if table.order is None:  # Nothing tells where in the display order a frame is missing.
         break
       continue
-    if settled.packets[frame.pts]:  # Displayed before the key frame.
+    if settled.packets[_number(frame)]:  # Displayed before the key frame.
       continue
     place = index + len(held)
     if jumped and not _is_expected(table, frame, place, start):
       raise _SeekError
     if not frame.is_corrupt:
-      settled.add(frame.pts)
+      settled.add(_number(frame))
     held.append(frame)
-    while held and settled.is_whole(held[0].pts):
+    while held and settled.is_whole(_number(held[0])):
       yield held.popleft()
       index += 1
     if len(held) > _MAX_HELD:
@@ -267,6 +269,11 @@ def _run(
     if jumped:  # Perhaps the jump's fault.
       raise _SeekError
     raise _damage(path, table, index)
+
+
+def _number(frame: av.VideoFrame) -> int:
+  """The packet's, which `decoded` gave to its frame."""
+  return cast(int, frame.pts)
 
 
 class _Settled:

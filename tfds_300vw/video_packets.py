@@ -10,7 +10,9 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -152,8 +154,14 @@ def tabulate(path: Path) -> tuple[PacketTable, av.VideoFrame, str]:
     if not rows:
       raise VideoError(f'{path}: there is no whole frame in it; copy or convert the video again.')
     offset, pts, dts, is_key, is_closed, is_hidden = zip(*rows)
-    arrays = map(np.array, (offset, is_key, is_closed, is_hidden))
-    table = PacketTable(*arrays, list(pts), list(dts))
+    table = PacketTable(
+      offset=np.array(offset),
+      is_key=np.array(is_key),
+      is_closed=np.array(is_closed),
+      is_hidden=np.array(is_hidden),
+      pts=list(pts),
+      dts=list(dts),
+    )
     table.one_to_one = (
       codec in _ONE_FRAME_PER_PACKET
       and len(set(offset)) == len(offset)  # Packets can be told apart after a seek.
@@ -169,9 +177,9 @@ def tabulate(path: Path) -> tuple[PacketTable, av.VideoFrame, str]:
 
 def _look_at_head(path: Path, table: PacketTable, is_timed: bool) -> av.VideoFrame:
   """Decodes up to the first packet's frame, and hides what precedes it but cannot be decoded."""
-  before = set()
-  if is_timed and not table.is_hidden[0]:
-    before = {p for p, pts in enumerate(table.pts) if pts < table.pts[0] and not table.is_hidden[p]}
+  before, stamps = set(), _all_stamps(table.pts)
+  if is_timed and stamps and not table.is_hidden[0]:
+    before = {p for p, pts in enumerate(stamps) if pts < stamps[0] and not table.is_hidden[p]}
   first, seen = None, set()
   with open_video(path) as (container, stream):
     for frame in decoded(read_packets(container, stream), stream, 0):
@@ -189,7 +197,8 @@ def _look_at_head(path: Path, table: PacketTable, is_timed: bool) -> av.VideoFra
   # Only here: a frame asked for its side data is freed late, and each holds some megabytes.
   matrix = first.side_data.get('DISPLAYMATRIX')
   if matrix is not None:
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32, count=5).tolist()
+    values = bytes(cast(av.buffer.Buffer, matrix))
+    a, b, _, c, d = np.frombuffer(values, np.int32, count=5).tolist()
     table.matrix = a, b, c, d
   return first
 
@@ -198,11 +207,11 @@ def _set_times(table: PacketTable, stream: av.VideoStream, is_timed: bool) -> No
   """Fills in when each frame is shown, and which packet it comes from where time stamps tell."""
   rate = stream.average_rate or stream.guessed_rate or 25
   table.seconds_per_frame = float(1 / rate)
-  stamps = [t for t, hidden in zip(table.pts, table.is_hidden) if not hidden]
-  if None in stamps or len(set(stamps)) < len(stamps):
+  stamps = _all_stamps([t for t, hidden in zip(table.pts, table.is_hidden) if not hidden])
+  if stamps is None or len(set(stamps)) < len(stamps):
     return
   in_order = np.sort(stamps)
-  table.times = (in_order - in_order[0]) * float(stream.time_base)
+  table.times = (in_order - in_order[0]) * float(time_base(stream))
   if len(stamps) > 1:
     measured = float(table.times[-1]) / (len(stamps) - 1)
     if not 0.99 < measured / table.seconds_per_frame < 1.01:  # Millisecond stamps are coarser.
@@ -232,10 +241,22 @@ def _num_missing(
     missing = stream.frames - given
   elif match := re.match(r'(\d+):(\d+):([\d.]+)', stream.metadata.get('DURATION', '')):
     promised = 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
-    if None not in table.pts:
-      held = (max(table.pts) + last_duration) * float(stream.time_base)
+    stamps = _all_stamps(table.pts)
+    if stamps is not None:
+      held = (max(stamps) + last_duration) * float(time_base(stream))
       missing = (promised - held) / table.seconds_per_frame
   return max(round(missing), 0 if end is None else 1)
+
+
+def _all_stamps(stamps: Sequence[int | None]) -> list[int] | None:
+  """The time stamps, None if one is not known."""
+  known = [stamp for stamp in stamps if stamp is not None]
+  return known if len(known) == len(stamps) else None
+
+
+def time_base(stream: av.VideoStream | av.AudioStream) -> Fraction:
+  """Seconds of one unit of a stream's time stamps, which every stream of an open file has."""
+  return cast(Fraction, stream.time_base)
 
 
 def _promised_size(path: Path, kind: str) -> int | None:

@@ -5,9 +5,12 @@ import pathlib
 import platform
 from collections.abc import Iterable
 from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self, cast
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 
 _FORMATS = {'.avi': 'avi', '.mkv': 'matroska', '.mp4': 'mp4'}
@@ -16,8 +19,8 @@ _ITU601, _LIMITED_RANGE = 6, 1  # As FFmpeg numbers them.
 ONE_THREAD = {'threads': 1} if 'threads' in (VideoReformatter.reformat.__doc__ or '') else {}
 # x264 (core 165) shares bits out by what lies ahead. Its code for AVX-512 does so for eight
 # macroblocks at a time and, where a row is no multiple of that, goes on into memory that nobody
-# wrote. The code for SSSE3 stops at the row's end and takes about as long; every x86 processor since
-# 2011 has that.
+# wrote. The code for SSSE3 stops at the row's end and takes about as long; every x86 processor
+# since 2011 has that.
 _X264_OPTIONS = (
   {'x264-params': 'asm=ssse3'} if platform.machine().lower() in ('x86_64', 'amd64') else {}
 )
@@ -30,6 +33,9 @@ class _Writer:
   another name.
   """
 
+  _stream: av.VideoStream  # From the first frame on, as the size.
+  _size: tuple[int, int]
+
   def __init__(self, path: str | os.PathLike[str], frame_rate: float | Fraction):
     self._path = pathlib.Path(path)
     if self._path.suffix.lower() not in _FORMATS:
@@ -38,10 +44,10 @@ class _Writer:
       raise ValueError(f'{path}: frame_rate is {frame_rate}; give frames a second, more than 0.')
     self._rate = Fraction(frame_rate).limit_denominator(1001)  # 29.97…: 30000/1001.
     self._part = self._path.with_name(f'.{self._path.name}.{os.getpid()}.part')
-    self._container = None
+    self._container: OutputContainer | None = None
     self._num_frames = 0
 
-  def __enter__(self):
+  def __enter__(self) -> Self:
     return self
 
   def write(self, image: np.ndarray) -> None:
@@ -54,37 +60,47 @@ class _Writer:
       ValueError: another type or size.
     """
     self._check(image)
-    if self._container is None:
-      self._start(*image.shape[:2])
+    container = self._container
+    if container is None:
+      container = self._start(*image.shape[:2])
     if image.shape[:2] != self._size:
       raise ValueError(
         f'{self._path}: a frame is {image.shape[:2]}, the first was {self._size}; resize it.'
       )
     frame = self._frame(np.ascontiguousarray(image))
     frame.pts, frame.time_base = self._num_frames, 1 / self._rate
-    self._container.mux(self._stream.encode(frame))
+    container.mux(self._stream.encode(frame))
     self._num_frames += 1
 
   def _check(self, image: np.ndarray) -> None:
     raise NotImplementedError
 
-  def _add_stream(self, kind: str, height: int, width: int) -> av.VideoStream:
+  def _add_stream(
+    self, container: OutputContainer, kind: str, height: int, width: int
+  ) -> av.VideoStream:
     raise NotImplementedError
 
   def _frame(self, image: np.ndarray) -> av.VideoFrame:
     raise NotImplementedError
 
-  def _start(self, height: int, width: int) -> None:
+  def _start(self, height: int, width: int) -> OutputContainer:
     kind = _FORMATS[self._path.suffix.lower()]
     self._path.parent.mkdir(parents=True, exist_ok=True)
     options = {'fflags': '+bitexact'}  # No dates, no random ids.
-    self._container = av.open(os.fspath(self._part), 'w', format=kind, options=options)
-    self._stream = self._add_stream(kind, height, width)
+    container = av.open(os.fspath(self._part), 'w', format=kind, options=options)
+    self._container = container
+    self._stream = self._add_stream(container, kind, height, width)
     self._stream.height, self._stream.width = self._size = height, width
     self._stream.codec_context.time_base = 1 / self._rate
     self._stream.codec_context.thread_count = 1  # The bits depend on it.
+    return container
 
-  def __exit__(self, kind, error, trace) -> None:
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
     try:
       if self._container is not None:
         with self._container:
@@ -147,10 +163,13 @@ class VideoWriter(_Writer):
         f'{self._path}: a frame is {image.dtype} {image.shape}; give uint8 [H, W, 3].'
       )
 
-  def _add_stream(self, kind: str, height: int, width: int) -> av.VideoStream:
+  def _add_stream(
+    self, container: OutputContainer, kind: str, height: int, width: int
+  ) -> av.VideoStream:
     if kind == 'avi':
       self._options['bf'] = '0'  # AVI stores no presentation times, so frames come in their order.
-    stream = self._container.add_stream(self._codec, rate=self._rate, options=self._options)
+    added = container.add_stream(self._codec, rate=self._rate, options=self._options)
+    stream = cast(av.VideoStream, added)
     stream.pix_fmt = 'yuv444p' if height % 2 or width % 2 else 'yuv420p'
     # What the conversion below makes; untagged, players guess another by the size.
     stream.codec_context.colorspace = _ITU601
@@ -177,11 +196,13 @@ class LabelWriter(_Writer):
     if image.dtype != np.uint8 or image.ndim != 2:
       raise ValueError(f'{self._path}: labels are {image.dtype} {image.shape}; give uint8 [H, W].')
 
-  def _add_stream(self, kind: str, height: int, width: int) -> av.VideoStream:
+  def _add_stream(
+    self, container: OutputContainer, kind: str, height: int, width: int
+  ) -> av.VideoStream:
     if kind == 'mp4':
       raise ValueError(f'{self._path}: no lossless labels in this kind; end it in .mkv.')
     options = {'level': '3', 'g': '1'}  # Each frame stands alone, and has a checksum.
-    stream = self._container.add_stream('ffv1', rate=self._rate, options=options)
+    stream = container.add_stream('ffv1', rate=self._rate, options=options)
     stream.pix_fmt = 'gray'
     return stream
 
@@ -193,7 +214,7 @@ def write_video(
   path: str | os.PathLike[str],
   frames: Iterable[np.ndarray],
   frame_rate: float | Fraction,
-  **options,
+  **options: Any,
 ) -> None:
   """Writes images uint8 [H, W, 3] RGB as H.264 video.
 

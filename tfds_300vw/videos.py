@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfds_300vw import annotations, boxes, clips, crops, others, video, whole_frames
+from tfds_300vw import boxes, clips, crops, others, video, whole_frames
+from tfds_300vw.annotations import read_pts
 from tfds_300vw.encoding import Example
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.others import Boxes
@@ -67,7 +68,7 @@ class AnnotatedVideo:
     size = (info.height, info.width)
     for start, stop in ranges:
       frame_numbers = range(start + 1, stop + 1)
-      landmarks = np.stack([annotations.read_pts(path) for path in frame_files[start:stop]])
+      landmarks = np.stack([read_pts(path) for path in frame_files[start:stop]])
       unannotated = others.at_frames(self.others, frame_numbers)
       try:
         part_boxes = self._boxes(landmarks, *size, rng)

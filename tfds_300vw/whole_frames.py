@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from tfds_300vw import annotations, boxes, clips, others, photographs
+from tfds_300vw import boxes, clips, others, photographs
+from tfds_300vw.annotations import read_pts
 from tfds_300vw.encoding import Example, encode_frame, is_plain_jpeg, open_image
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.others import Boxes
@@ -63,7 +64,7 @@ class Photograph:
     image = np.asarray(picture.convert('RGB'))
     faces = []
     for path in map(photographs.annotation_file, self.files):
-      faces.append(annotations.read_pts(path))
+      faces.append(read_pts(path))
       try:
         boxes.face_box(faces[-1], *image.shape[:2])  # Only to see that the face is inside.
       except ValueError as error:

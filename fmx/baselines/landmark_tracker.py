@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -167,7 +168,7 @@ class LandmarkTracker:
     faces = _distinct([face for face in followed if face is not None])
     next_id = now.next_id
     if index == 0 and self._box is not None:
-      faces = [self._start(frame, boxes.clamp(self._box, *size), next_id)]
+      faces = [self._start(frame, boxes.clamp(np.asarray(self._box), *size), next_id)]
       next_id += 1
     if len(faces) < self._max_faces and (not faces or is_cut or index % SEARCH_EVERY == 0):
       new = self._search(frame, faces, next_id)
@@ -199,9 +200,10 @@ class LandmarkTracker:
     """The face that is known to be in a crop of the frame, found there or not."""
     expected = crop_box(crop)
     near = self._model.detect_near(frame, expected, CERTAIN)
-    near = [found.box for found in near if overlap(found.box, expected) >= CONFIRMS]
-    box = max(near, key=lambda found: overlap(found, expected), default=expected)
-    return TrackedFace(face_id, self._model.landmarks(frame, box))
+    known = [found.box for found in near if overlap(found.box, expected) >= CONFIRMS]
+    box = max(known, key=lambda found: overlap(found, expected), default=expected)
+    landmarks = self._model.landmarks(frame, box)  # The crop, and so the box, meets the frame.
+    return TrackedFace(face_id, cast(np.ndarray, landmarks))
 
   def _search(
     self, frame: np.ndarray, faces: Sequence[TrackedFace], next_id: int

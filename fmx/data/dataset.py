@@ -37,7 +37,7 @@ class Clip:
   frames: Sequence[Mapping[str, np.ndarray]]
 
 
-class Clips(Sequence):
+class Clips(Sequence[Clip]):
   """The clips of one split; a clip is read when it is asked for."""
 
   def __init__(self, directory: pathlib.Path, split: str, length: int):
@@ -46,7 +46,7 @@ class Clips(Sequence):
   def __len__(self) -> int:
     return self._length
 
-  def __getitem__(self, index: int) -> Clip:
+  def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # No slices.
     record = self.record(index)
     return Clip(
       video_id=record['video_id'].decode(),
@@ -70,7 +70,7 @@ class Clips(Sequence):
     return {name: value for name, value in vars(self).items() if name != '_records'}
 
 
-class JoinedClips(Sequence):
+class JoinedClips(Sequence[Clip]):
   """The clips of several datasets, one after another."""
 
   def __init__(self, parts: 'Sequence[Clips | JoinedClips]'):
@@ -80,7 +80,7 @@ class JoinedClips(Sequence):
   def __len__(self) -> int:
     return self._ends[-1]
 
-  def __getitem__(self, index: int) -> Clip:
+  def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # No slices.
     part = bisect.bisect_right(self._ends, index)
     if index < 0 or part == len(self._parts):
       raise IndexError(f'There is no clip {index} among {len(self)}.')

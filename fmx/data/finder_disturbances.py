@@ -5,6 +5,8 @@ How strong blur may be goes by the smallest face, so that something of it is lef
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -51,7 +53,7 @@ def disturb(image: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> n
     image = add_noise(image[None], rng.uniform(1, 16), rng)[0]
   if rng.random() < JPEG:
     _, code = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 80))])
-    image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    image = cast(np.ndarray, cv2.imdecode(code, cv2.IMREAD_COLOR))
   return image
 
 

@@ -21,7 +21,7 @@ PICTURES = {
 }
 
 
-class Chosen(Sequence):
+class Chosen(Sequence[FrameExample]):
   """Some frames of a dataset, with what is known of faces that nobody annotated."""
 
   def __init__(
@@ -42,7 +42,7 @@ class Chosen(Sequence):
   def __len__(self) -> int:
     return len(self._indices)
 
-  def __getitem__(self, index: int) -> FrameExample:
+  def __getitem__(self, index: int) -> FrameExample:  # type: ignore[override]  # No slices.
     example = self._examples[int(self._indices[index])]
     height, width = example.image.shape[:2]
     shares = self._others.get(f'{example.video_id}_{example.frame_number:06d}', [])

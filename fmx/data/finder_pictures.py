@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import grain
@@ -61,7 +61,7 @@ class Scenes:
     return {'frames': self._frames, 'room': self._room}
 
   def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__init__(state['frames'], room=state['room'])
+    Scenes.__init__(self, state['frames'], room=state['room'])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +181,7 @@ def batches(
   steps: int,
   start_step: int = 0,
   workers: int = 0,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray], None, None]:
   """Yields batches [D, B, …] of what the painter draws, from the step `start_step` on.
 
   Step n is the same whether or not the steps before it were drawn.

@@ -5,7 +5,7 @@ read before.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import grain
 import numpy as np
@@ -90,7 +90,7 @@ def train_batches(
   augmentation: Augmentation | None = None,
   workers: int = 0,
   start_step: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
   """Yields training batches of stored clips for ever, from the step `start_step` on.
 
   Every epoch has each window once, in an order of its own; a batch may hold the end of one and the
@@ -136,7 +136,7 @@ def view_batches(
   process_count: int = 1,
   workers: int = 0,
   start_step: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
   """Yields training batches of windows that a virtual camera cuts, for ever; as `train_batches`.
 
   Every window is a draw of its own; an epoch has as many as the split has faces.
@@ -233,7 +233,7 @@ class _TrainExample:
   image_size: int
   augmentation: Augmentation | None
 
-  def __call__(self, window: Window, rng: np.random.Generator) -> Batch:
+  def __call__(self, window: Window, rng: np.random.Generator) -> dict[str, np.ndarray | np.int32]:
     frames, labels = resize_window(window.frames, window.labels, self.image_size)
     if self.augmentation is not None:
       frames, labels = augment(frames, labels, self.augmentation, rng)
@@ -310,7 +310,7 @@ def _batches(
   process_count: int,
   workers: int,
   start_step: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
   """This process's batches out of the examples of all, from a step on."""
   # Random numbers hang on a window's place in the whole run, so they are drawn before any slicing.
   # There is no remainder; without that word grain 0.2.18 rounds the length of batches of one up to

@@ -5,7 +5,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import cv2
@@ -16,7 +16,7 @@ _AHEAD = 2  # Batches that each thread or worker prepares ahead.
 _MAX_THREADS = 4  # Above that they wait for each other's interpreter lock.
 
 
-def prefetch(batches: grain.MapDataset, workers: int) -> Iterator[Any]:
+def prefetch(batches: grain.MapDataset, workers: int) -> Generator[Any, None, None]:
   """Yields the elements of `batches` in order, prepared ahead of time.
 
   Args:
@@ -54,5 +54,7 @@ def _start_worker(index: int, count: int) -> None:
 
 def _exit_with_parent() -> None:
   """Waits until the parent process is gone, killed for instance, and ends this one."""
-  multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+  parent = multiprocessing.parent_process()
+  assert parent is not None  # This is a worker.
+  multiprocessing.connection.wait([parent.sentinel])
   os._exit(1)

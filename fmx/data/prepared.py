@@ -42,7 +42,7 @@ class Window:
   labels: list[np.ndarray]
 
 
-class Windows(Sequence):
+class Windows(Sequence[Window]):
   """All windows of one split: each clip cut into stretches of `length` frames, in order.
 
   A clip whose length is no multiple of `length` leaves a rest. With `keep_rest` that is a shorter
@@ -89,7 +89,7 @@ class Windows(Sequence):
   def __len__(self) -> int:
     return len(self._spans)
 
-  def __getitem__(self, index: int) -> Window:
+  def __getitem__(self, index: int) -> Window:  # type: ignore[override]  # No slices.
     clip, start, stop = self._read(index)
     decoded = [
       _decode(clip.frames, position, clip.video_id, int(clip.frame_numbers[position]))
@@ -144,7 +144,7 @@ class FrameExample:
   from_people: bool
 
 
-class FrameExamples(Sequence):
+class FrameExamples(Sequence[FrameExample]):
   """The whole frames of one split, each by itself: only the frame that is asked for is decoded.
 
   Attributes:
@@ -193,7 +193,7 @@ class FrameExamples(Sequence):
   def __len__(self) -> int:
     return len(self._frames)
 
-  def __getitem__(self, index: int) -> FrameExample:
+  def __getitem__(self, index: int) -> FrameExample:  # type: ignore[override]  # No slices.
     if not 0 <= index < len(self):
       raise IndexError(f'There is no frame {index} among {len(self)}.')
     part, clip, position, number = self._frames[index].tolist()

@@ -5,6 +5,7 @@ Labels stay as they are: masks are complete behind whatever hides a face.
 
 import dataclasses
 from collections.abc import Callable
+from typing import cast
 
 import cv2
 import numpy as np
@@ -104,7 +105,7 @@ def _put_occluder(
     filling = donor(rng)
   else:
     filling = _filling(frame, rng)
-  opacity = mask * (1.0 if rng.random() < 0.85 else rng.uniform(0.4, 0.9))
+  opacity: np.ndarray = mask * (1.0 if rng.random() < 0.85 else rng.uniform(0.4, 0.9))
   if rng.random() < 0.4:
     opacity = cv2.GaussianBlur(opacity, (0, 0), rng.uniform(0.5, 0.02 * side + 0.6))
   opacity = opacity[..., None]
@@ -209,7 +210,7 @@ def _put_glasses(frame: np.ndarray, eyes: np.ndarray, rng: np.random.Generator) 
     frame[...] = cv2.addWeighted(drawn, opacity, frame, 1 - opacity, 0)
   for centre in centres:
     cv2.ellipse(frame, centre, axes, angle, 0, 360, color, thickness, cv2.LINE_AA)
-  cv2.line(frame, *centres, color, thickness) if rng.random() < 0.2 else None
+  cv2.line(frame, centres[0], centres[1], color, thickness) if rng.random() < 0.2 else None
 
 
 def _relight(frame: np.ndarray, spoiling: Spoiling, rng: np.random.Generator) -> np.ndarray:
@@ -244,7 +245,7 @@ def _film(frame: np.ndarray, spoiling: Spoiling, rng: np.random.Generator) -> np
   if rng.random() < spoiling.jpeg:
     quality = int(rng.integers(10, 70))
     _, code = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    frame = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    frame = cast(np.ndarray, cv2.imdecode(code, cv2.IMREAD_COLOR))
   return frame
 
 

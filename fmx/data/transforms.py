@@ -102,7 +102,7 @@ class Augmentation:
   occlusion: float = 0.0
   occlusion_size: float = 0.4
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Refuses strengths outside their range.
 
     Raises:

@@ -60,7 +60,7 @@ class View:
       )
 
 
-class FrameWindows(Sequence):
+class FrameWindows(Sequence[Window]):
   """Every part of every face of a split, cut as a trained network will see it: windows of a frame.
 
   Of stills each face is there, of videos that of each `view.every`-th frame.
@@ -95,7 +95,7 @@ class FrameWindows(Sequence):
   def __len__(self) -> int:
     return len(self._places)
 
-  def __getitem__(self, index: int) -> Window:
+  def __getitem__(self, index: int) -> Window:  # type: ignore[override]  # No slices.
     frame, face, part = self._places[index]
     example = self._frames[frame]
     landmarks = example.landmarks[face]
@@ -140,7 +140,7 @@ class TrainView:
   spoiling: Spoiling
   side: int
 
-  def __call__(self, _: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+  def __call__(self, _: int, rng: np.random.Generator) -> dict[str, np.ndarray | np.int32]:
     """Draws one: 'video' uint8 [1, S, S, 3], 'labels' uint8 [1, S, S], 'window' int32."""
     index = self._draw_frame(rng)
     example = self.windows.frame(index)

@@ -9,6 +9,7 @@ of the neck.
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 from scipy import interpolate
 
 JAW_ROW = 70  # The row that is the jaw line.
@@ -196,7 +197,7 @@ def _jaw_curve(shape: Shape) -> interpolate.PchipInterpolator:
   return interpolate.PchipInterpolator(table[:, 0], curve)
 
 
-def _profile(table) -> interpolate.PchipInterpolator:
+def _profile(table: npt.ArrayLike) -> interpolate.PchipInterpolator:
   y, value = np.array(table).T
   return interpolate.PchipInterpolator(y, value, extrapolate=True)
 
@@ -252,7 +253,7 @@ def _raise_features(head: np.ndarray, shape: Shape) -> None:
   x, y, z = np.moveaxis(head.copy(), 2, 0)
   front = (z > 0.1).astype(float)
 
-  def bump(x0, y0, sx, sy, power=2.0):
+  def bump(x0: float, y0: float, sx: float, sy: float, power: float = 2.0) -> np.ndarray:
     return front * np.exp(
       -(np.abs((np.abs(x) - x0) / sx) ** power) / 2 - np.abs((y - y0) / sy) ** power / 2
     )

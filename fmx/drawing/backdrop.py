@@ -40,24 +40,26 @@ class Backdrop:
     return cv2.convertScaleAbs(image, alpha=float(strength))
 
 
-def _noise(rng, height, width, rows, columns):
+def _noise(
+  rng: np.random.Generator, height: int, width: int, rows: int, columns: int
+) -> np.ndarray:
   cells = rng.standard_normal((rows, columns)).astype(np.float32)
   return cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
 
 
-def _gradient(rng, height, width):
+def _gradient(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   corners = rng.uniform(20, 225, (2, 2, 1)) + rng.uniform(-35, 35, (2, 2, 3))
   return cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _wall(rng, height, width):
+def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   """Plain or patterned plaster."""
   picture = _gradient(rng, height, width)
   picture = picture * (1 + 0.05 * _noise(rng, height, width, 8, 9))
   return picture * (1 + 0.04 * _noise(rng, height, width, height // 3 + 1, width // 3 + 1))
 
 
-def _shapes(rng, height, width):
+def _shapes(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   """Soft coloured blobs and boxes."""
   picture = _gradient(rng, height, width)
   for _ in range(rng.integers(8, 22)):
@@ -74,7 +76,7 @@ def _shapes(rng, height, width):
   return cv2.GaussianBlur(picture, (0, 0), height * rng.uniform(0.004, 0.03))
 
 
-def _bokeh(rng, height, width):
+def _bokeh(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   """Lights out of focus at night."""
   picture = _gradient(rng, height, width) * 0.25 + 8
   lamps = np.zeros_like(picture)
@@ -88,7 +90,7 @@ def _bokeh(rng, height, width):
   return picture + cv2.GaussianBlur(lamps, (0, 0), max(height * 0.004, 0.3))
 
 
-def _room(rng, height, width):
+def _room(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   """A wall with windows, pictures, shelves, and a floor or table line."""
   wall = rng.uniform(90, 215) + rng.uniform(-25, 25, 3)
   picture = np.ones((height, width, 3), np.float32) * wall.astype(np.float32)
@@ -108,7 +110,7 @@ def _room(rng, height, width):
   return picture * (1 + 0.03 * _noise(rng, height, width, 40, 40))
 
 
-def _books(rng, picture, y):
+def _books(rng: np.random.Generator, picture: np.ndarray, y: int) -> None:
   height, width = picture.shape[:2]
   x = int(rng.uniform(-0.2, 0.5) * width)
   end = x + int(rng.uniform(0.3, 0.8) * width)
@@ -120,14 +122,14 @@ def _books(rng, picture, y):
   cv2.line(picture, (0, y), (width, y), board, max(height // 50, 1))
 
 
-def _outdoors(rng, height, width):
+def _outdoors(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
   """Sky, a skyline or trees, ground."""
   sky = np.linspace(rng.uniform([90, 140, 190], [150, 190, 245]), rng.uniform(170, 250, 3), height)
   picture = np.repeat(sky[:, None], width, axis=1).astype(np.float32)
   picture = np.ascontiguousarray(picture + 14 * np.clip(_noise(rng, height, width, 4, 6), 0, 2))
   horizon = rng.uniform(0.35, 0.75) * height
   if rng.random() < 0.5:
-    for x in range(0, width, max(width // rng.integers(6, 14), 1)):
+    for x in range(0, width, max(width // int(rng.integers(6, 14)), 1)):
       top = int(horizon - rng.uniform(0.05, 0.45) * height)
       gray = (rng.uniform(60, 190) + rng.uniform(-15, 15, 3)).tolist()
       cv2.rectangle(picture, (x, top), (x + width // 7, height), gray, -1)

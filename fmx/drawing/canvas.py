@@ -1,9 +1,11 @@
 """Drawing with sub-pixel precision: shapes, opacity, and patches that are drawn enlarged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+
+from fmx.drawing.raster import Box, Surface
 
 SHIFT = 4  # Fractional bits of OpenCV's fixed-point pixels.
 _TOLERANCE = 0.11  # Head units.
@@ -28,7 +30,9 @@ def fill(image: np.ndarray, outline: np.ndarray, color: np.ndarray) -> None:
   cv2.fillPoly(image, [fixed(outline)], scalar(color), cv2.LINE_AA, SHIFT)
 
 
-def ellipse(image: np.ndarray, center: np.ndarray, axes, angle: float, color: np.ndarray) -> None:
+def ellipse(
+  image: np.ndarray, center: np.ndarray, axes: Iterable[float], angle: float, color: np.ndarray
+) -> None:
   """Fills an anti-aliased ellipse; `angle` in degrees."""
   middle = tuple(fixed(center).tolist())
   size = tuple(max(int(round(a * (1 << SHIFT))), 1) for a in axes)
@@ -36,7 +40,12 @@ def ellipse(image: np.ndarray, center: np.ndarray, axes, angle: float, color: np
 
 
 def lines(
-  layer, paths: Sequence[np.ndarray], value: int, width: float, *, closed: bool = False
+  layer: np.ndarray | tuple[int, int],
+  paths: Iterable[np.ndarray],
+  value: int,
+  width: float,
+  *,
+  closed: bool = False,
 ) -> np.ndarray:
   """Draws lines into a uint8 layer, or a new one of that size."""
   if isinstance(layer, tuple):
@@ -60,7 +69,7 @@ def rounded(points: np.ndarray) -> np.ndarray:
   return points
 
 
-def blend(image: np.ndarray, box, color: np.ndarray, alpha: np.ndarray) -> None:
+def blend(image: np.ndarray, box: Box, color: np.ndarray, alpha: np.ndarray) -> None:
   """Puts a colour over a box of an image, in place.
 
   Args:
@@ -73,7 +82,7 @@ def blend(image: np.ndarray, box, color: np.ndarray, alpha: np.ndarray) -> None:
   under[:] = cv2.blendLinear(color, np.ascontiguousarray(under), alpha, 1 - alpha)
 
 
-def polygon_mask(image: np.ndarray, points: np.ndarray):
+def polygon_mask(image: np.ndarray, points: np.ndarray) -> tuple[Box, np.ndarray] | None:
   """An anti-aliased polygon as (box, float32 [h, w] in [0, 1]); None outside the image."""
   low = np.maximum(np.floor(points.min(0)) - 1, 0).astype(int)
   high = np.minimum(np.ceil(points.max(0)) + 2, image.shape[1::-1]).astype(int)
@@ -119,14 +128,14 @@ class Patch:
     cv2.fillPoly(layer, [fixed(self.zoom(p)) for p in polygons], 255, cv2.LINE_8, SHIFT)
     return layer
 
-  def take(self, surface, values: np.ndarray) -> np.ndarray:
+  def take(self, surface: Surface, values: np.ndarray) -> np.ndarray:
     """Cuts the patch out of an array that covers the surface's box, repeating its edge."""
     x0, y0 = surface.box[:2]
     rows = np.clip(np.arange(self.low[1], self.high[1]) - y0, 0, values.shape[0] - 1)
     columns = np.clip(np.arange(self.low[0], self.high[0]) - x0, 0, values.shape[1] - 1)
     return values[rows[:, None], columns]
 
-  def visible(self, surface, corners: np.ndarray, bulge: float) -> np.ndarray:
+  def visible(self, surface: Surface, corners: np.ndarray, bulge: float) -> np.ndarray:
     """Where nose and cheek do not hide a part of the face.
 
     Args:
@@ -145,7 +154,9 @@ class Patch:
     shown = np.clip((expected + _TOLERANCE - depth) / 0.05, 0, 1)
     return (shown * self.take(surface, surface.alpha)).astype(np.float32)
 
-  def put(self, image, color: np.ndarray, mask: np.ndarray, visible: np.ndarray) -> None:
+  def put(
+    self, image: np.ndarray, color: np.ndarray, mask: np.ndarray, visible: np.ndarray
+  ) -> None:
     """Puts a colour [3], or uint8 [h, w, 3] zoomed, over the image where the zoomed mask is."""
     if color.ndim == 1:
       color = _plain(self.size[::-1], color)

@@ -1,6 +1,7 @@
 """What makes video hard: things that hide the face, and cameras that fail for a few frames."""
 
 import dataclasses
+from typing import cast
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ class Difficulty:
   noise: float = 7.0
   poor_video: float = 0.35
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ('occlusion_frames', 'event_frames'):
       low, high = getattr(self, name)
       if not 1 <= low <= high:
@@ -122,9 +123,11 @@ class Disturbances:
     self._quality = int(rng.integers(12, 40)) if flaw in ('compressed', 'all') else None
     self._noise = d.noise * (rng.random() ** 2 if not poor else rng.uniform(0.3, 1))
     self._seed = int(rng.integers(2**31))
-    self._grain = None
+    self._grain: np.ndarray | None = None
 
-  def hide(self, image: np.ndarray, t: int, face: tuple[np.ndarray, float], light) -> None:
+  def hide(
+    self, image: np.ndarray, t: int, face: tuple[np.ndarray, float], light: np.ndarray
+  ) -> None:
     """Draws what stands before the face in frame `t`, in place.
 
     Args:
@@ -159,7 +162,7 @@ class Disturbances:
       image = self._add_noise(image, t, extra)
     if self._quality is not None:
       _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
-      image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+      image = cast(np.ndarray, cv2.imdecode(data, cv2.IMREAD_COLOR))
     return image
 
   def _add_noise(self, image: np.ndarray, t: int, extra: float) -> np.ndarray:

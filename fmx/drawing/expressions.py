@@ -22,7 +22,7 @@ def basis(points: np.ndarray) -> np.ndarray:
   side = np.sign(x)
   basis = np.zeros((len(EXPRESSIONS), *points.shape), np.float32)
 
-  def near(x0, y0, sx, sy):
+  def near(x0: float, y0: float, sx: float, sy: float) -> np.ndarray:
     return np.exp(-(((np.abs(x) - x0) / sx) ** 2) / 2 - ((y - y0) / sy) ** 2 / 2) * (z > 0)
 
   # The neck (y > 1.1 or far behind the chin) follows less and less.

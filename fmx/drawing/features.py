@@ -1,16 +1,30 @@
 """Draws eyes and mouth exactly inside the outlines that the landmarks' splines make."""
 
+from typing import TYPE_CHECKING, Any
+
 import cv2
 import numpy as np
 
 from fmx.drawing import canvas
 from fmx.drawing import head as head_lib
+from fmx.drawing.raster import Surface
+
+if TYPE_CHECKING:  # The painter imports this module.
+  from fmx.drawing.painter import Light, Painter, View
 
 _EYEBALL = 0.118  # Radius, head units.
 _IRIS = 0.058
+_ZERO: Any = 0  # cv2's own types forget that `cv2.max` takes a number too.
 
 
-def draw_eye(image, painter, view, surface, light, first: int) -> None:
+def draw_eye(
+  image: np.ndarray,
+  painter: 'Painter',
+  view: 'View',
+  surface: Surface,
+  light: 'Light',
+  first: int,
+) -> None:
   """Draws the eye whose landmarks start at `first` (36 or 42), in place."""
   polygon = view.outlines[1 if first == 36 else 2]
   patch = canvas.Patch(image, polygon, view.moment.scale, 0.09)
@@ -24,7 +38,15 @@ def draw_eye(image, painter, view, surface, light, first: int) -> None:
   _draw_lids(image, patch, painter, view, tone, first, visible)
 
 
-def _eyeball(patch, painter, view, light, tone, side, polygon) -> np.ndarray:
+def _eyeball(
+  patch: canvas.Patch,
+  painter: 'Painter',
+  view: 'View',
+  light: 'Light',
+  tone: np.ndarray,
+  side: int,
+  polygon: np.ndarray,
+) -> np.ndarray:
   """White, iris and pupil without lids, zoomed: uint8 [h, w, 3]."""
   scale = view.moment.scale * patch.factor
   white = np.array([232, 226, 220]) * (0.3 + 0.62 * tone)
@@ -46,12 +68,20 @@ def _eyeball(patch, painter, view, light, tone, side, polygon) -> np.ndarray:
   return ball
 
 
-def _draw_iris(ball, patch, painter, view, tone, side) -> np.ndarray:
+def _draw_iris(
+  ball: np.ndarray,
+  patch: canvas.Patch,
+  painter: 'Painter',
+  view: 'View',
+  tone: np.ndarray,
+  side: int,
+) -> np.ndarray:
   """Draws iris and pupil where the eye looks; their centre in the zoomed patch."""
   scale = view.moment.scale * patch.factor
   first = 36 if side < 0 else 42
   socket = painter.head.landmarks[first : first + 6].mean(0) - [0, 0, _EYEBALL * 0.92]
-  axis = (view.turn @ head_lib.rotation(*view.moment.gaze, 0))[:, 2]
+  right, down = view.moment.gaze
+  axis = (view.turn @ head_lib.rotation(right, down, 0))[:, 2]
   center = view.turn @ (socket - head_lib.PIVOT) + axis * _EYEBALL
   center = head_lib.to_image(center[None], view.moment.scale, view.moment.origin)
   center = patch.zoom(center[0, :2])
@@ -63,7 +93,15 @@ def _draw_iris(ball, patch, painter, view, tone, side) -> np.ndarray:
   return center
 
 
-def _draw_lids(image, patch, painter, view, tone, first, visible) -> None:
+def _draw_lids(
+  image: np.ndarray,
+  patch: canvas.Patch,
+  painter: 'Painter',
+  view: 'View',
+  tone: np.ndarray,
+  first: int,
+  visible: np.ndarray,
+) -> None:
   """Lashes on the upper lid, a moist rim on the lower one."""
   look, scale = painter.look, view.moment.scale * patch.factor
   upper = patch.zoom(canvas.cubic(view.landmarks[first : first + 4]))
@@ -79,7 +117,9 @@ def _draw_lids(image, patch, painter, view, tone, first, visible) -> None:
   patch.put(image, (look.hair * 0.25 + 10) * tone, layer, visible)
 
 
-def draw_mouth(image, painter, view, surface, lit) -> None:
+def draw_mouth(
+  image: np.ndarray, painter: 'Painter', view: 'View', surface: Surface, lit: np.ndarray
+) -> None:
   """Draws the lips, and teeth and tongue between them, in place."""
   outer, inner = view.outlines[3:]
   patch = canvas.Patch(image, outer, view.moment.scale, 0.06)
@@ -103,7 +143,7 @@ def draw_mouth(image, painter, view, surface, lit) -> None:
     patch.put(image, np.array([60, 24, 24]) * mean_light, hole, visible)
 
 
-def _lips(painter, flesh, light, scale) -> np.ndarray:
+def _lips(painter: 'Painter', flesh: np.ndarray, light: np.ndarray, scale: float) -> np.ndarray:
   """Lip colour, domed by the slope of the blurred flesh: uint8 [h, w, 3], zoomed."""
   odd = 2 * int(0.035 * scale) + 1
   height = cv2.blur(cv2.blur(flesh, (odd, odd)).astype(np.float32) / 255, (odd, odd))
@@ -112,10 +152,10 @@ def _lips(painter, flesh, light, scale) -> np.ndarray:
   gleam = np.clip(slope - 0.05, 0, 1) * np.float32(170 * (0.5 + painter.look.makeup))
   light = cv2.resize(light * painter.look.lips, flesh.shape[::-1])
   shade = cv2.multiply(light, cv2.merge([tone] * 3))
-  return cv2.convertScaleAbs(cv2.max(cv2.add(shade, cv2.merge([gleam] * 3)), 0))
+  return cv2.convertScaleAbs(cv2.max(cv2.add(shade, cv2.merge([gleam] * 3)), _ZERO))
 
 
-def _inside(patch, painter, view, tone) -> np.ndarray:
+def _inside(patch: canvas.Patch, painter: 'Painter', view: 'View', tone: np.ndarray) -> np.ndarray:
   """Teeth, tongue and the dark behind them: uint8 [h, w, 3], zoomed."""
   cave = patch.blank(np.array([58, 22, 22]) * tone)
   rest = painter.head.landmarks
@@ -123,8 +163,8 @@ def _inside(patch, painter, view, tone) -> np.ndarray:
   x = np.linspace(-0.17, 0.17, 13) * painter.head.shape.mouth_width
   arch = rest[62, 2] - 0.06 - 1.6 * x**2
 
-  def teeth(low, high, color, offset):
-    edges = [np.column_stack([x, y + 0 * x, arch]) + offset for y in (low, high)]
+  def teeth(top: float, bottom: float, color: np.ndarray, offset: np.ndarray) -> None:
+    edges = [np.column_stack([x, y + 0 * x, arch]) + offset for y in (top, bottom)]
     low, high = (patch.zoom(view.project(edge)[:, :2]) for edge in edges)
     canvas.fill(cave, np.concatenate([low, high[::-1]]), color * tone)
     gaps = canvas.fixed(np.stack([low, high], 1))
@@ -137,6 +177,6 @@ def _inside(patch, painter, view, tone) -> np.ndarray:
   teeth(rest[66, 1] + 0.005, rest[66, 1] + 0.06, ivory * 0.75, dropped)
   cave = cv2.blur(cave, (5, 5))
   teeth(rest[62, 1] - 0.08, rest[62, 1] + 0.05, ivory, np.zeros(3))
-  shadow = (140 + 115 * np.linspace(0, 1, len(cave)) ** 0.7).astype(np.uint8)
+  shadow: np.ndarray = (140 + 115 * np.linspace(0, 1, len(cave)) ** 0.7).astype(np.uint8)
   shadow = cv2.merge([np.repeat(shadow[:, None], cave.shape[1], 1)] * 3)
   return cv2.multiply(cave, shadow, scale=1 / 255)

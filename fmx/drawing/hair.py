@@ -82,7 +82,7 @@ def _hair_color(texture: Texture, cover: np.ndarray) -> tuple[np.ndarray, float]
     panels = 1 - 0.25 * (np.abs(((texture.azimuth + 150) % 60) - 30) < 0.8)
     return look.cap * (weave * panels)[..., None], 1.0
   if style in ('curly', 'buzz'):
-    strands = texture.noise(120, 130) * 0.6 + texture.noise(40, 44) * 0.5
+    strands: np.ndarray = texture.noise(120, 130) * 0.6 + texture.noise(40, 44) * 0.5
   else:
     strands = (
       texture.noise(10, 240) * 0.55 + texture.noise(6, 80) * 0.5 + texture.noise(90, 320) * 0.25

@@ -95,7 +95,7 @@ class Head:
     return np.einsum('pm,pmc->pc', weight, candidates)
 
   @functools.cached_property
-  def _front(self):
+  def _front(self) -> tuple[np.ndarray, np.ndarray, spatial.cKDTree]:
     rows = np.arange(14, anatomy.JAW_ROW + 1, 1 / 3)
     columns = np.arange(16, anatomy.NUM_COLUMNS - 16, 1 / 3)
     row, column = (g.ravel() for g in np.meshgrid(rows, columns, indexing='ij'))

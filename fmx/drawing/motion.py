@@ -155,7 +155,7 @@ class Motion:
       camera[:, :2] += self._bell(start, length)[:, None] * rng.normal(0, 0.03, 2)
     return camera
 
-  def _place(self, angles, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+  def _place(self, angles: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels per head unit [T] and origin [T, 2] (pixels), so that the face stays in view."""
     rng = self._rng
     share = rng.uniform(0.36, 0.66)

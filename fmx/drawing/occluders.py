@@ -45,7 +45,9 @@ class Occlusion:
     self._angle = -side * rng.uniform(-10, 75) if kind is not _strands else rng.uniform(-25, 25)
     self._wobble = rng.uniform(0, 2 * np.pi)
 
-  def draw(self, image, t: int, center: np.ndarray, scale: float, light: np.ndarray) -> None:
+  def draw(
+    self, image: np.ndarray, t: int, center: np.ndarray, scale: float, light: np.ndarray
+  ) -> None:
     """Draws it over frame `t`, in place.
 
     Args:
@@ -68,7 +70,7 @@ class Occlusion:
     _paste(image, self._sprite, matrix, light)
 
 
-def _paste(image, sprite, matrix, light) -> None:
+def _paste(image: np.ndarray, sprite: np.ndarray, matrix: np.ndarray, light: np.ndarray) -> None:
   """Blends a premultiplied sprite, moved by an affine matrix, over the box that it covers."""
   height, width = image.shape[:2]
   corners = np.array([[0, 0, 1], [_SIZE, 0, 1], [_SIZE, _SIZE, 1], [0, _SIZE, 1]]) @ matrix.T
@@ -81,8 +83,8 @@ def _paste(image, sprite, matrix, light) -> None:
   size = tuple(int(v) for v in high - low)
   layer = cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR)
   under = image[low[1] : high[1], low[0] : high[0]]
-  *color, alpha = cv2.split(layer)
-  color = cv2.merge([plane * np.float32(v) for plane, v in zip(color, light, strict=True)])
+  *planes, alpha = cv2.split(layer)
+  color = cv2.merge([plane * np.float32(v) for plane, v in zip(planes, light, strict=True)])
   shown = cv2.multiply(np.ascontiguousarray(under), cv2.merge([1 - alpha] * 3), dtype=cv2.CV_32F)
   under[:] = cv2.convertScaleAbs(cv2.add(shown, color))
 
@@ -98,7 +100,9 @@ def _solid(mask: np.ndarray, roundness: float) -> np.ndarray:
   return np.clip((0.45 * dx + 0.65 * dy + 1.0) / np.sqrt(1 + dx**2 + dy**2), 0.3, 1.5)
 
 
-def _hand(rng, skin, hair):
+def _hand(
+  rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """A palm with fingers that point up, and a sleeve."""
   del hair
   mask = np.zeros((_SIZE, _SIZE), np.uint8)
@@ -124,7 +128,9 @@ def _hand(rng, skin, hair):
   return color * (1 - cuff) + cloth * cuff, np.maximum(mask, sleeve) / 255
 
 
-def _microphone(rng, skin, hair):
+def _microphone(
+  rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """A ball of wire mesh on a handle, held by nobody."""
   del skin, hair
   mask = np.zeros((_SIZE, _SIZE), np.uint8)
@@ -139,7 +145,9 @@ def _microphone(rng, skin, hair):
   return (handle * (1 - part) + head * part) * np.ones(3), np.maximum(mask, ball) / 255
 
 
-def _strands(rng, skin, hair):
+def _strands(
+  rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """Hair blown across the face."""
   del skin
   alpha = np.zeros((_SIZE, _SIZE), np.uint8)
@@ -156,10 +164,12 @@ def _strands(rng, skin, hair):
   return (hair + 6) * (tone / 100)[..., None], cv2.GaussianBlur(alpha, (0, 0), 0.7) / 255
 
 
-def _object(rng, skin, hair):
+def _object(
+  rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
   """A telephone, a card or a cup: a rounded box."""
   del skin, hair
-  mask = np.zeros((_SIZE, _SIZE), np.uint8)
+  mask: np.ndarray = np.zeros((_SIZE, _SIZE), np.uint8)
   w, h = rng.integers(34, 70), rng.integers(50, 105)
   low, high = (160 - int(w), 128 - int(h)), (160 + int(w), 128 + int(h))
   cv2.rectangle(mask, low, high, 255, -1)

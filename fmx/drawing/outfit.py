@@ -1,10 +1,17 @@
 """What surrounds a drawn face: ears, long hair, clothes, glasses, earrings."""
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from fmx.drawing import canvas
 from fmx.drawing import head as head_lib
+from fmx.drawing.look import Look
+from fmx.drawing.raster import Box
+
+if TYPE_CHECKING:  # The painter imports this module.
+  from fmx.drawing.painter import Light, View
 
 _TILE = 512  # Pixels of a repeating texture.
 _FRONT = np.array([0, 0, 1.0])
@@ -14,12 +21,11 @@ _STRAND_TONES = np.array([0.6, 0.72, 0.84, 0.95, 1.07])
 class Outfit:
   """Everything about one person that is drawn before or after the head."""
 
-  def __init__(self, head, look, rng: np.random.Generator):
+  def __init__(self, head: head_lib.Head, look: Look, rng: np.random.Generator):
     self._head, self._look = head, look
     self._width = head.shape.width
-    self._hair_length = {'bob': rng.uniform(0.75, 1.1), 'long': rng.uniform(1.2, 2.0)}.get(
-      look.hair_style
-    )
+    lengths = {'bob': rng.uniform(0.75, 1.1), 'long': rng.uniform(1.2, 2.0)}
+    self._hair_length = lengths.get(look.hair_style, 0.0)  # Of what hangs down.
     self._neckline = rng.uniform(1.25, 1.5)
     lens = rng.uniform([0.115, 0.1, 1.6], [0.15, 0.135, 5.0])
     self._rims, self._bridge = self._frame(*lens)
@@ -28,7 +34,7 @@ class Outfit:
       self._strands = _strand_tile(rng)
       self._locks = [self._grow_locks(side, rng) for side in (-1, 1)]
 
-  def draw_behind(self, image, view, light) -> None:
+  def draw_behind(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
     """Draws what the head hides."""
     if self._hair_length:
       self._draw_back_hair(image, view, light)
@@ -38,13 +44,13 @@ class Outfit:
       if not _is_near(view, side):
         self._draw_ear(image, view, light, side)
 
-  def draw_near_ears(self, image, view, light) -> None:
+  def draw_near_ears(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
     """Draws the ears that are seen whole."""
     for side in (-1, 1):
       if not self._hair_length and _is_near(view, side):
         self._draw_ear(image, view, light, side)
 
-  def draw_before(self, image, view, light) -> None:
+  def draw_before(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
     """Draws what lies on or before the head."""
     self._draw_clothes(image, view, light)
     if self._hair_length:
@@ -52,7 +58,7 @@ class Outfit:
     if self._look.glasses:
       self._draw_glasses(image, view, light)
 
-  def _draw_ear(self, image, view, light, side) -> None:
+  def _draw_ear(self, image: np.ndarray, view: 'View', light: 'Light', side: int) -> None:
     """An ear as a lit disc with a hollow."""
     t = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     back, down = 0.5 - 0.5 * np.cos(t), np.sin(t)
@@ -74,11 +80,11 @@ class Outfit:
       ring = center + (outline - center) * size + [0, drop * scale]
       canvas.fill(image, ring, base * shade)
     if self._look.earrings:
-      drop = view.project(np.array([[side * 0.66 * self._width, 0.34, -0.03]]))[0, :2]
+      pearl = view.project(np.array([[side * 0.66 * self._width, 0.34, -0.03]]))[0, :2]
       radius = max(0.028 * scale, 0.7)
-      canvas.ellipse(image, drop, (radius, radius), 0, np.array([215, 190, 120]) * tone)
+      canvas.ellipse(image, pearl, (radius, radius), 0, np.array([215, 190, 120]) * tone)
 
-  def _draw_back_hair(self, image, view, light) -> None:
+  def _draw_back_hair(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
     """The hair behind head and neck."""
     low = self._hair_length
     wide = 0.74 + 0.05 * (self._look.hair_style == 'long')
@@ -102,7 +108,7 @@ class Outfit:
       color = cv2.merge([texture * float(v) for v in light.on(_FRONT) * self._look.hair * 0.6])
       canvas.blend(image, shape[0], cv2.convertScaleAbs(color), shape[1])
 
-  def _grow_locks(self, side: int, rng) -> tuple[np.ndarray, np.ndarray]:
+  def _grow_locks(self, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Strands that fall beside the face: [L, points, 3] in head coordinates, brightness [L]."""
     jitter = rng.uniform(-1, 1, (26, 4))
     low = min(self._hair_length, 1.5) + 0.06 * jitter[:, 3]
@@ -124,7 +130,7 @@ class Outfit:
     order = np.argsort(-np.abs(jitter[:, 1]))  # The outer ones first.
     return np.einsum('pk,lkc->lpc', basis, knots)[order], rng.choice(_STRAND_TONES, 26)
 
-  def _draw_locks(self, image, view, light, *, behind: bool) -> None:
+  def _draw_locks(self, image: np.ndarray, view: 'View', light: 'Light', *, behind: bool) -> None:
     tone = light.on(_FRONT)
     scale = view.moment.scale
     for side, (paths, brightness) in zip((-1, 1), self._locks, strict=True):
@@ -140,7 +146,7 @@ class Outfit:
         group = list(paths[brightness == strength])
         cv2.polylines(image, group, False, color, thin, cv2.LINE_AA, canvas.SHIFT)
 
-  def _draw_clothes(self, image, view, light) -> None:
+  def _draw_clothes(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
     """Shoulders and a neckline, which turn with the body."""
     neck, moment = self._neckline, view.moment
     side = np.array(
@@ -187,7 +193,7 @@ class Outfit:
     z = front - 0.55 * inner**2
     return rims, np.array([(-inner, 0.0, z), (0, -0.03, front + 0.02), (inner, 0.0, z)])
 
-  def _draw_glasses(self, image, view, light) -> None:
+  def _draw_glasses(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
     look = self._look
     thick = max(int(round(look.glasses * view.moment.scale)), 1)
     tone = light.on(_FRONT)
@@ -207,16 +213,16 @@ class Outfit:
     cv2.polylines(image, paths, False, color, thick, cv2.LINE_AA, canvas.SHIFT)
 
 
-def _is_near(view, side: int) -> bool:
+def _is_near(view: 'View', side: int) -> bool:
   """Whether that side of the head is turned to the camera."""
   return (view.turn @ [side, 0, 0.0])[2] > -0.12
 
 
-def _tile(tile: np.ndarray, box, view) -> np.ndarray:
+def _tile(tile: np.ndarray, box: Box, view: 'View') -> np.ndarray:
   """The part of a repeating texture that covers a box and moves with the head: [h, w(, C)]."""
   step = 220 / view.moment.scale
 
-  def repeat(first, last, origin):
+  def repeat(first: int, last: int, origin: float) -> np.ndarray:
     # There and back again, so that no seam shows.
     pixels = (((np.arange(first, last) - origin) * step).astype(int) + _TILE // 2) % (2 * _TILE)
     return np.minimum(pixels, 2 * _TILE - 1 - pixels)
@@ -225,7 +231,9 @@ def _tile(tile: np.ndarray, box, view) -> np.ndarray:
   return np.take(tile[rows], repeat(box[0], box[2], view.moment.origin[0]), axis=1)
 
 
-def _tint_lens(image, box, mask, opacity, tone) -> None:
+def _tint_lens(
+  image: np.ndarray, box: Box, mask: np.ndarray, opacity: float, tone: np.ndarray
+) -> None:
   """Dark glass, or faint; with a reflection."""
   height, width = mask.shape
   v = np.linspace(0, 1, height, dtype=np.float32)[:, None]
@@ -246,7 +254,7 @@ def _strand_tile(rng: np.random.Generator) -> np.ndarray:
 
 def _cloth_tile(color: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """A fabric, float32 [_TILE, _TILE, 3]: plain, striped or checked, with folds."""
-  folds = rng.standard_normal((5, 7)).astype(np.float32)
+  folds: np.ndarray = rng.standard_normal((5, 7)).astype(np.float32)
   folds = cv2.resize(folds, (_TILE, _TILE), interpolation=cv2.INTER_CUBIC)
   weave = rng.standard_normal((_TILE, _TILE), dtype=np.float32)
   v = np.arange(_TILE)[:, None] // (_TILE // rng.integers(8, 20)) % 2

@@ -144,7 +144,7 @@ class Painter:
     outlines = [polygon[::8] for polygon in face_mask.polygons(landmarks)]
     return View(moment, turn, body, turned, grid, rest, points, landmarks, outlines)
 
-  def _draw_mesh_and_features(self, image, view, light) -> None:
+  def _draw_mesh_and_features(self, image: np.ndarray, view: View, light: Light) -> None:
     normals = _normals(view.turned)
     scale = view.moment.scale
     coarse = max(scale / _BUFFER_SCALE, 1.0)

@@ -5,12 +5,17 @@ nearest to the camera stays. The buffer then says for each image pixel where on 
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, half-open.
+
 _INDEX_BITS = 17  # A grid of up to 131,072 samples.
 _DEPTH_STEPS = 1 << (31 - _INDEX_BITS)
+_NO_MAP: Any = None  # cv2's own types forget that a map of pairs needs no second one.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Surface:
     grid_size: Rows and columns of the grid.
   """
 
-  box: tuple[int, int, int, int]
+  box: Box
   place: np.ndarray
   depth: np.ndarray
   alpha: np.ndarray
@@ -38,7 +43,7 @@ class Surface:
     place = self.place if x == y == 1 else self.place * x + (x - 1) / 2
     if x != y:
       place[..., 1] = self.place[..., 1] * y + (y - 1) / 2
-    return cv2.remap(texture, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(texture, place, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def rasterize(
@@ -88,13 +93,15 @@ def rasterize(
   return _to_image(layers, low, high, coarse, grid.shape[:2])
 
 
-def _span(flags: np.ndarray, length: int) -> slice:
+def _span(flags: np.ndarray | np.bool, length: int) -> slice:
   """The shortest slice that holds all True flags and one more on each side."""
   where = np.flatnonzero(flags)
   return slice(max(int(where[0]) - 1, 0), min(int(where[-1]) + 2, length))
 
 
-def _nearest(planes, low, coarse, size) -> np.ndarray:
+def _nearest(
+  planes: Sequence[np.ndarray], low: np.ndarray, coarse: float, size: np.ndarray
+) -> np.ndarray:
   """The index of the sample that each buffer pixel sees, -1 for none: int32 [h, w]."""
   x, y, z, facing = planes
   scale = np.float32(1 / coarse)
@@ -116,7 +123,13 @@ def _nearest(planes, low, coarse, size) -> np.ndarray:
   return index.reshape(size[1], size[0])
 
 
-def _to_image(layers, low, high, coarse, grid_size) -> Surface:
+def _to_image(
+  layers: np.ndarray,
+  low: np.ndarray,
+  high: np.ndarray,
+  coarse: float,
+  grid_size: tuple[int, int],
+) -> Surface:
   """Smooths the buffer, fills pin-holes and enlarges it to the box."""
   width, height = (int(v) for v in high - low)
   closed = cv2.morphologyEx(layers[..., 3], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))

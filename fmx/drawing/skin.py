@@ -53,8 +53,8 @@ class _Skin(Texture):
     red += 0.4 * self.spot(0, 0.85, 0.13, 0.07)
     self.tint(np.minimum(red, 1) * look.redness * (1 + look.makeup * 0.5), (1.03, 0.88, 0.88))
     if look.freckles:
-      dots = self.rng.random((self.size[1] // 2, self.size[0] // 2)) > 1 - 0.03 * look.freckles
-      dots = cv2.resize(dots.astype(np.float32), self.size, interpolation=cv2.INTER_LINEAR)
+      shown = self.rng.random((self.size[1] // 2, self.size[0] // 2)) > 1 - 0.03 * look.freckles
+      dots = cv2.resize(shown.astype(np.float32), self.size, interpolation=cv2.INTER_LINEAR)
       where = self.spot(0.22, 0.22, 0.2, 0.12) + 0.25 * self.front[self.face]
       self.tint(np.minimum(dots[self.face] * where * 1.3, 1), (0.82, 0.72, 0.64))
     for _ in range(self.rng.integers(0, 5)):
@@ -155,7 +155,7 @@ class _Skin(Texture):
     lips = np.zeros((self.size[1], self.size[0]), np.uint8)
     cv2.fillPoly(lips, [np.round(mouth).astype(np.int32)], 255)
     mask *= 1 - cv2.GaussianBlur(lips, (0, 0), 1.5).astype(np.float32) / 255
-    grain = self.rng.standard_normal((self.size[1], self.size[0]), dtype=np.float32)
+    grain: np.ndarray = self.rng.standard_normal((self.size[1], self.size[0]), dtype=np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), sigmaX=0.6, sigmaY=1.8)
     cover = np.clip(mask * (0.9 + 0.9 * grain), 0, 1) * (
       0.55 + 0.4 * max(look.beard, look.moustache)

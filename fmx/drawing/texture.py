@@ -1,7 +1,10 @@
 """The texture over a drawn head, and brushes that know where on the face they paint."""
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fmx.drawing import anatomy, canvas
 from fmx.drawing.head import Head
@@ -36,14 +39,14 @@ class Texture:
     v = (self.face_y - np.float32(y)) * np.float32(1 / sy)
     return cv2.exp((u * u + v * v) * np.float32(-0.5)) * self.front[self.face]
 
-  def tint(self, weight: np.ndarray, factor) -> None:
+  def tint(self, weight: np.ndarray, factor: Iterable[float]) -> None:
     """Multiplies by `factor` (RGB) where `weight` is 1, in `face` or the whole texture."""
     color = self.color if weight.shape == self.color.shape[:2] else self.color[self.face]
     weight = weight.astype(np.float32, copy=False)
     factors = [weight * np.float32(value - 1) + np.float32(1) for value in factor]
     color[:] = cv2.multiply(np.ascontiguousarray(color), cv2.merge(factors))
 
-  def mix(self, weight: np.ndarray, color) -> None:
+  def mix(self, weight: np.ndarray, color: np.ndarray) -> None:
     """Paints `color` ([3] or [h, w, 3]) with opacity `weight`, in `face` or everywhere."""
     under = self.color if weight.shape == self.color.shape[:2] else self.color[self.face]
     under += (np.asarray(color, np.float32) - under) * weight[..., None].astype(np.float32)
@@ -53,7 +56,7 @@ class Texture:
     cells = self.rng.standard_normal((rows, columns)).astype(np.float32)
     return cv2.resize(cells, self.size, interpolation=cv2.INTER_CUBIC)
 
-  def curves(self, lines, width: float, blur: float) -> np.ndarray:
+  def curves(self, lines: Iterable[npt.ArrayLike], width: float, blur: float) -> np.ndarray:
     """Soft lines through points of the right half, on both halves: in [0, 1], for `face`."""
     layer = np.zeros((self.size[1], self.size[0]), np.uint8)
     for line in lines:
@@ -71,7 +74,7 @@ class Texture:
     return (self.head.anchor(points)[:, ::-1] + 0.5) * DETAIL - 0.5
 
 
-def ramp(value, low: float, high: float) -> np.ndarray:
+def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
   """0 below `low`, 1 above `high`, smooth between."""
   t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
   return t * t * (3 - 2 * t)

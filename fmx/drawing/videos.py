@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -30,6 +30,8 @@ __all__ = ['Difficulty', 'draw_video', 'write_dataset']
 _VERSION = 1  # Of the drawing: another one draws other pictures from the same seed.
 _SETTINGS = 'drawn.json'
 _UNFINISHED = '.unfinished'
+
+_Job = tuple[pathlib.Path, int, dict]  # A video's folder, its index, and the settings.
 
 
 def draw_video(
@@ -120,7 +122,14 @@ def write_dataset(
   return folders
 
 
-def _draw(seed, video_index, num_frames, size, frame_rate, difficulty):
+def _draw(
+  seed: int,
+  video_index: int,
+  num_frames: int,
+  size: int,
+  frame_rate: float,
+  difficulty: Difficulty,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   # A stream of its own for each part: what disturbs the picture moves no landmark.
   person, backdrop, motion, shape, disturbances = (
     np.random.default_rng([seed, video_index, stream]) for stream in range(5)
@@ -169,7 +178,7 @@ def _is_drawn(folder: pathlib.Path, settings: dict) -> bool:
   return True
 
 
-def _run(jobs, workers: int) -> Iterator[None]:
+def _run(jobs: Sequence[_Job], workers: int) -> Iterator[None]:
   if workers == 1 or len(jobs) < 2:
     yield from map(_write, jobs)
     return
@@ -181,7 +190,7 @@ def _run(jobs, workers: int) -> Iterator[None]:
       executor.shutdown(cancel_futures=True)
 
 
-def _write(job: tuple[pathlib.Path, int, dict]) -> None:
+def _write(job: _Job) -> None:
   """Writes one video beside its place, then moves it there."""
   folder, index, settings = job
   cv2.setNumThreads(1)

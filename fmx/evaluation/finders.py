@@ -112,7 +112,7 @@ def turned(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
   height, width = image.shape[:2]
   if not degrees:
     return image, np.array([[1.0, 0, 0], [0, 1, 0]])
-  matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
+  matrix: np.ndarray = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -degrees, 1.0)
   size = np.ceil(np.abs(matrix[:, :2]) @ (width, height) - 1e-6).astype(int)
   matrix[:, 2] += (size - (width, height)) / 2
   return cv2.warpAffine(image, matrix, size.tolist()), matrix

@@ -1,5 +1,7 @@
 """What a model makes of a few clips: frames, labels and predictions under one another."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fmx.data.pipeline import EvalWindow
@@ -18,6 +20,7 @@ def window_rows(window: EvalWindow, logits: np.ndarray, region: str) -> list[pic
   Returns:
     Three rows: the frames, their labels, the predictions.
   """
+  assert window.frames is not None
   predictions = [
     predict(frame_logits, *labels.shape) for frame_logits, labels in zip(logits, window.labels)
   ]
@@ -29,6 +32,8 @@ def window_rows(window: EvalWindow, logits: np.ndarray, region: str) -> list[pic
   ]
 
 
-def _overlays(frames, labels, region: str, caption: str) -> pictures.Row:
+def _overlays(
+  frames: Sequence[np.ndarray], labels: Sequence[np.ndarray], region: str, caption: str
+) -> pictures.Row:
   painted = [pictures.overlay(frame, of_frame, region) for frame, of_frame in zip(frames, labels)]
   return pictures.Row(painted, [caption] * len(painted))

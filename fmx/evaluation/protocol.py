@@ -97,8 +97,8 @@ def _check(scores: Sequence[FrameScore], classes: Sequence[str]) -> None:
 
 def _groups(counts: np.ndarray, keys: Sequence) -> list[tuple[Any, np.ndarray]]:
   """Each key in order with its frames' counts [n, K, K]."""
-  keys = np.array(keys)
-  return [(key.item(), counts[keys == key]) for key in np.unique(keys)]
+  of_frames = np.array(keys)
+  return [(key.item(), counts[of_frames == key]) for key in np.unique(of_frames)]
 
 
 def _spread(values: np.ndarray) -> dict[str, Any]:
@@ -109,5 +109,5 @@ def _spread(values: np.ndarray) -> dict[str, Any]:
   return {'mean': float(values.mean()), 'std': float(values.std()), 'frames': values.size}
 
 
-def _json_number(value: float) -> float | None:
+def _json_number(value: np.ndarray | float) -> float | None:
   return None if np.isnan(value) else float(value)

@@ -3,18 +3,19 @@
 import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from fmx.baselines import smoothing
-from fmx.data.pipeline import EvalBatch, EvalWindow
+from fmx.data.pipeline import EvalBatch, EvalWindow, Window
 from fmx.evaluation import protocol
 
 Predict = Callable[[np.ndarray], jax.Array]  # [D, B, T, S, S, 3] to logits [D, B, T, S, S, K].
 WindowLogits = tuple[EvalWindow, np.ndarray]
+OfClip = TypeVar('OfClip', EvalWindow, Window)
 
 
 def window_logits(predict: Predict, batches: Iterable[EvalBatch]) -> Iterator[WindowLogits]:
@@ -26,7 +27,9 @@ def window_logits(predict: Predict, batches: Iterable[EvalBatch]) -> Iterator[Wi
       yield window, of_window[: len(window.labels)]
 
 
-def smooth_clips(windows: Iterable[WindowLogits]) -> Iterator[WindowLogits]:
+def smooth_clips(
+  windows: Iterable[tuple[OfClip, np.ndarray]],
+) -> Iterator[tuple[OfClip, np.ndarray]]:
   """Turns the logits of whole clips into temporally smoothed probabilities (Sect. 4.2).
 
   Args:
@@ -35,8 +38,8 @@ def smooth_clips(windows: Iterable[WindowLogits]) -> Iterator[WindowLogits]:
   Yields:
     The same windows with probabilities [t, S, S, K].
   """
-  for _, of_clip in itertools.groupby(windows, key=lambda pair: pair[0].clip):
-    of_clip = list(of_clip)
+  for _, group in itertools.groupby(windows, key=lambda pair: pair[0].clip):
+    of_clip = list(group)
     probs = np.concatenate([smoothing.softmax(logits) for _, logits in of_clip])
     ends = np.cumsum([len(logits) for _, logits in of_clip])
     for (window, _), smoothed in zip(of_clip, np.split(smoothing.smooth(probs), ends[:-1])):

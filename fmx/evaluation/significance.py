@@ -83,7 +83,7 @@ def compare(
     )
   groups = group_clips(counts, num_groups, seed)
   ours, theirs = (
-    np.array([mean_iou(sum(np.asarray(of[clip]) for clip in group)) for group in groups])
+    np.array([mean_iou(np.sum([of[clip] for clip in group], axis=0)) for group in groups])
     for of in (counts, baseline)
   )
   if np.array_equal(ours, theirs, equal_nan=True):

@@ -151,7 +151,7 @@ class _Network:
     """Yields the title of each system with what it makes of every clip; runs the network once."""
     plain: list[Labels] = [[] for _ in clips]
     refined: list[Labels] = [[] for _ in clips]
-    pairs: list[list[run.WindowLogits]] = [[] for _ in clips]
+    pairs: list[list[tuple[pipeline.Window, np.ndarray]]] = [[] for _ in clips]
     states: list[dict[str, RegionState]] = [{} for _ in clips]
     has_memory = self.predictor.model.network.temporal
     for places, windows, logits in _logits(clips, self.predictor, stream):
@@ -198,7 +198,7 @@ def _networks(models: Mapping[str, Model], region: str) -> list[_Network]:
   return list(networks.values())
 
 
-def _smoothed(of_clip: Sequence[run.WindowLogits]) -> Labels:
+def _smoothed(of_clip: Sequence[tuple[pipeline.Window, np.ndarray]]) -> Labels:
   """The classes of the pixels of a clip after its probabilities are smoothed over time."""
   return [
     labels for window, probs in run.smooth_clips(of_clip) for labels in _predict(window, probs)

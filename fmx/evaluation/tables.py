@@ -114,7 +114,9 @@ def _against(result: Mapping[str, Any], baseline: Mapping[str, Any]) -> tuple[st
 
 
 def _gain(ratio: float | None, baseline: float | None) -> str:
-  return ABSENT if None in (ratio, baseline) else f'{100 * (ratio - baseline):+.2f}'
+  if ratio is None or baseline is None:
+    return ABSENT
+  return f'{100 * (ratio - baseline):+.2f}'
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:

@@ -152,8 +152,8 @@ def _largest_parts(mask: np.ndarray, number: int) -> np.ndarray | None:
   if tight is None:
     return None
   inside = np.ascontiguousarray(boxes.crop(mask, tight)).view(np.uint8)
-  _, _, parts, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-  parts = sorted(parts[1:].tolist(), key=lambda part: -part[cv2.CC_STAT_AREA])[:number]
+  _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+  parts = sorted(stats[1:].tolist(), key=lambda part: -part[cv2.CC_STAT_AREA])[:number]
   least = SMALLEST_PART * parts[0][cv2.CC_STAT_AREA]
   left, top, width, height = np.array(
     [part[:4] for part in parts if part[cv2.CC_STAT_AREA] >= least]

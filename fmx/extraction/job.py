@@ -4,7 +4,7 @@ import json
 import logging
 import pathlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -136,8 +136,11 @@ def png_masks(workdir: pathlib.Path, name: str, frame_rate: float) -> PngMasks:
   return PngMasks(workdir, name, face_mask.COLORS if name == 'masks' else id_colors())
 
 
-METHODS = {'network': network, 'landmarks': landmarks}
-MASKS = {'png': png_masks, 'video': VideoMasks}
+METHODS: dict[str, Callable[[ConfigDict], Extractor]] = {'network': network, 'landmarks': landmarks}
+MASKS: dict[str, Callable[[pathlib.Path, str, float], Layer]] = {
+  'png': png_masks,
+  'video': VideoMasks,
+}
 
 
 def ingredients(config: ConfigDict, source: Source) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -58,14 +59,14 @@ def make_clock(
     offset: Of frame 0 after the beginning, seconds, at least 0.
     ticks: A second, of the source's own clock; None if it has none.
   """
-  times, count = np.asarray(times, np.float64), np.arange(len(times))
+  seconds, count = np.asarray(times, np.float64), np.arange(len(times))
   rate = Fraction(frame_rate).limit_denominator(1001)
-  if ticks is None or np.abs(times - count / float(rate)).max() < _SLACK:
+  if ticks is None or np.abs(seconds - count / float(rate)).max() < _SLACK:
     unit = rate.numerator * math.ceil(_LEAST_TICKS / rate.numerator)
     stamps = count * (unit * rate.denominator // rate.numerator)
   else:
     unit = ticks.numerator * math.ceil(_LEAST_TICKS / ticks.numerator)
-    stamps = np.round(times * unit).astype(np.int64)
+    stamps = np.round(seconds * unit).astype(np.int64)
     stamps = np.maximum.accumulate(stamps - count) + count  # No two are shown at once.
   return Clock(unit, stamps + round(offset * unit), max(round(unit / rate), 1))
 
@@ -167,15 +168,16 @@ def _packets(
   An encoder's decoding times run a few frames behind, the same number in each part: counted in
   frames they go on from part to part.
   """
-  rate = Fraction(rate).limit_denominator(1001)
+  frames = Fraction(rate).limit_denominator(1001)  # A second.
   for path, first in parts:
     with av.open(os.fspath(path)) as container:
       source = container.streams.video[0]
+      step = cast(Fraction, source.time_base) * frames
       for packet in container.demux(source):
         if not packet.size:
           continue
-        index = first + round(packet.pts * source.time_base * rate)
-        decoding = first + round(packet.dts * source.time_base * rate)
+        index = first + round(cast(int, packet.pts) * step)
+        decoding = first + round(cast(int, packet.dts) * step)
         packet.pts, packet.dts = clock.at(index), clock.at(decoding)
         packet.duration = clock.at(index + 1) - packet.pts
         packet.time_base, packet.stream = Fraction(1, clock.ticks), stream
@@ -183,4 +185,4 @@ def _packets(
 
 
 def _seconds(packet: av.Packet) -> Fraction:
-  return packet.dts * packet.time_base
+  return cast(int, packet.dts) * packet.time_base

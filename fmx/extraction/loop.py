@@ -4,21 +4,22 @@ import collections
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from fmx.evaluation.temporal import TemporalQuality
-from fmx.extraction.outputs import Layer, PartWriter, read_parts
+from fmx.extraction.outputs import PartLayer, PartWriter, read_parts
 from fmx.extraction.report import START, Stopwatch, Totals, frame_entry
 from fmx.extraction.sources import Source
 from fmx.labelling.frame_masks import FrameMasks
 from fmx.stopping import Stopped
 from fmx.summary import Progress
-from tfds_300vw.video import VideoError
+from tfds_300vw.video import Frame, VideoError
 
 PART_FRAMES = 100  # What an interruption may cost; a whole number of windows may be a few more.
+_Windows = Generator[tuple[list[FrameMasks], Any], None, None]
 
 
 class Extractor(Protocol):
@@ -47,7 +48,7 @@ def extract_parts(
   source: Source,
   extractor: Extractor,
   folder: pathlib.Path,
-  layers: dict[str, Layer],
+  layers: Mapping[str, PartLayer],
   *,
   asked: Callable[[], int],
 ) -> Record:
@@ -108,7 +109,7 @@ class _Reader:
 
   def __init__(self, source: Source, start: int, watch: Stopwatch):
     self._source, self._start, self._watch = source, start, watch
-    self.waiting = collections.deque()
+    self.waiting: collections.deque[Frame] = collections.deque()
     self.damage: str | None = None
 
   def images(self) -> Iterator[np.ndarray]:
@@ -129,10 +130,12 @@ class _Reader:
 
 def _windows(
   extractor: Extractor, reader: _Reader, state: Any, watch: Stopwatch
-) -> Iterator[tuple[list[FrameMasks], Any, bool]]:
+) -> Generator[tuple[list[FrameMasks], Any, bool], None, None]:
   """Yields masks, the state after them, and whether they are the last: it is one window ahead."""
   stage, waiting = START, None
-  with contextlib.closing(extractor.windows(reader.images(), state)) as windows:
+  # Extractors promise an iterator and are generators, which want to be closed.
+  begun = cast(_Windows, extractor.windows(reader.images(), state))
+  with contextlib.closing(begun) as windows:
     while True:
       try:
         with watch.timed(stage):
@@ -148,7 +151,14 @@ def _windows(
       stage, waiting = 'segment', found
 
 
-def _add(part, frame, masks: FrameMasks, source: Source, record: Record, watch: Stopwatch) -> None:
+def _add(
+  part: PartWriter,
+  frame: Frame,
+  masks: FrameMasks,
+  source: Source,
+  record: Record,
+  watch: Stopwatch,
+) -> None:
   """Writes and counts one frame."""
   name = source.name(frame.index)
   part.add(name, frame, masks, frame_entry(name, frame.time, masks))

@@ -12,7 +12,7 @@ import os
 import pathlib
 import pickle
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -33,11 +33,15 @@ _PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
 Write = Callable[[str, np.ndarray], None]  # The frame's name, and an image or labels.
 
 
-class Layer(Protocol):
-  """One of the outputs, written part by part."""
+class PartLayer(Protocol):
+  """What is written part by part."""
 
   def open_part(self, folder: pathlib.Path) -> contextlib.AbstractContextManager[Write]:
     """Begins a part in its folder."""
+
+
+class Layer(PartLayer, Protocol):
+  """One of the outputs, written part by part, that can finish itself."""
 
   def finish(self, parts: Sequence['Part'], clock: joining.Clock) -> None:
     """Gives the output of all parts its final name."""
@@ -118,8 +122,9 @@ class Overlay:
   @contextlib.contextmanager
   def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
     """As `Layer.open_part`."""
-    options = {'preset': _PRESET, 'pixel_aspect': self._pixel_aspect}
-    with VideoWriter(folder / OVERLAY, self._rate, **options) as writer:
+    with VideoWriter(
+      folder / OVERLAY, self._rate, preset=_PRESET, pixel_aspect=self._pixel_aspect
+    ) as writer:
       yield lambda name, image: writer.write(image)
 
 
@@ -158,7 +163,13 @@ def id_colors(count: int = 256) -> np.ndarray:
 class PartWriter:
   """Writes one part; what is not finished is left behind under another name."""
 
-  def __init__(self, parts: pathlib.Path, number: int, layers: dict[str, Any], timed: Callable):
+  def __init__(
+    self,
+    parts: pathlib.Path,
+    number: int,
+    layers: Mapping[str, PartLayer],
+    timed: Callable[[str], contextlib.AbstractContextManager[None]],
+  ):
     """Begins part `number`, from 1, in the folder of all parts.
 
     Args:

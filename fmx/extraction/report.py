@@ -107,7 +107,8 @@ class Stopwatch:
   def __init__(self, seconds: dict[str, float], clock: Callable[[], float] = time.perf_counter):
     """Adds to the seconds by stage that are given, of which there may be none."""
     self.seconds = seconds
-    self._clock, self._stack, self._since = clock, [], 0.0
+    self._clock, self._since = clock, 0.0
+    self._stack: list[str] = []
 
   @contextlib.contextmanager
   def timed(self, name: str) -> Iterator[None]:

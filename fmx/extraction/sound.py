@@ -4,13 +4,15 @@ import contextlib
 import math
 import pathlib
 from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, cast
 
 import av
 
 _COPIED = frozenset(
   ('aac', 'ac3', 'alac', 'eac3', 'flac', 'mp3', 'opus')
 )  # Which mp4 players know.
-_NEW = 'aac'
+_NEW: Final = 'aac'
 _NEW_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hertz.
 
 
@@ -19,7 +21,8 @@ class Sound:
 
   def __init__(self, container: av.container.InputContainer, stream: av.AudioStream):
     self._container, self._stream = container, stream
-    self.start = float((stream.start_time or 0) * stream.time_base)  # Seconds, the file's clock.
+    self._unit = cast(Fraction, stream.time_base)  # Seconds; an open stream has it.
+    self.start = float((stream.start_time or 0) * self._unit)  # Seconds, the file's clock.
     self.is_copied = _kind(stream) in _COPIED
 
   def add_to(self, output: av.container.OutputContainer, *, copied: bool) -> av.AudioStream:
@@ -43,7 +46,7 @@ class Sound:
       origin: What becomes time 0, seconds on the file's clock.
       end: Where to stop, seconds on the file's clock.
     """
-    shift = round(origin / self._stream.time_base)
+    shift = round(origin / self._unit)
     packets = _shifted(_until(self._container, self._stream, end), shift)
     for packet in packets if copied else self._encoded(packets, output):
       packet.stream = output
@@ -82,7 +85,7 @@ def _until(
   try:
     for packet in container.demux(stream):
       if packet.size and packet.dts is not None and packet.pts is not None:
-        if packet.pts * stream.time_base >= end:
+        if packet.pts * cast(Fraction, stream.time_base) >= end:
           return
         yield packet
   except (av.error.FFmpegError, OSError):
@@ -92,7 +95,8 @@ def _until(
 def _shifted(packets: Iterator[av.Packet], ticks: int) -> Iterator[av.Packet]:
   last = -math.inf
   for packet in packets:
-    packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+    # `_until` leaves out those without times.
+    packet.pts, packet.dts = cast(int, packet.pts) - ticks, cast(int, packet.dts) - ticks
     if packet.dts > last:  # Else a container would refuse it.
       last = packet.dts
       yield packet

@@ -4,9 +4,9 @@ import dataclasses
 import math
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -58,7 +58,7 @@ class Source(Protocol):
   properties: Properties
   files: Sequence[pathlib.Path]
 
-  def frames(self, start: int = 0) -> Iterator[Frame]:
+  def frames(self, start: int = 0) -> Generator[Frame, None, None]:
     """Yields the frames from number `start` on.
 
     Raises:
@@ -123,13 +123,15 @@ class VideoFile:
     info = video.probe(path)
     table, _, _ = tabulate(path)
     with open_video(path) as (_, stream):
-      aspect, clock, start = stream.sample_aspect_ratio, 1 / stream.time_base, stream.start_time
-    self.files = [path]
+      aspect, start = stream.sample_aspect_ratio, stream.start_time
+      clock = 1 / cast(Fraction, stream.time_base)
+    self.files: Sequence[pathlib.Path] = [path]
     self._is_exact = info.is_exact
     self._is_cut = table.is_cut
     self._num_declared = info.num_declared
     if table.order is not None:
-      start = min(stamp for stamp, hidden in zip(table.pts, table.is_hidden) if not hidden)
+      stamps = cast(list[int], table.pts)  # What is in order has them all.
+      start = min(stamp for stamp, hidden in zip(stamps, table.is_hidden) if not hidden)
     elif table.dts[0] is not None:  # As in AVI, where players make up the others.
       start = table.dts[0]
     self.properties = Properties(
@@ -146,7 +148,7 @@ class VideoFile:
       clock=clock if clock <= _FINEST_CLOCK else None,
     )
 
-  def frames(self, start: int = 0) -> Iterator[Frame]:
+  def frames(self, start: int = 0) -> Generator[Frame, None, None]:
     """As `Source.frames`; the same damage is found whatever the start."""
     path, stop = self.properties.path, self.properties.num_frames
     if not self._is_exact:
@@ -176,7 +178,7 @@ class PictureFolder:
     files = [path] if path.is_file() else sorted(_pictures(path), key=_natural)
     if not files:
       raise ValueError(f'{path}: no picture in this folder; give one with .png or .jpg files.')
-    self.files = files
+    self.files: Sequence[pathlib.Path] = files
     self._names = [file.stem for file in files]
     if len(set(self._names)) < len(files):  # Such as 1.png beside 1.jpg.
       self._names = [f'{i + 1:06d}' for i in range(len(files))]
@@ -198,7 +200,7 @@ class PictureFolder:
       codec=files[0].suffix.lower().lstrip('.'),
     )
 
-  def frames(self, start: int = 0) -> Iterator[Frame]:
+  def frames(self, start: int = 0) -> Generator[Frame, None, None]:
     """As `Source.frames`."""
     for index, file in enumerate(self.files[start:], start):
       try:

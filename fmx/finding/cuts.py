@@ -26,7 +26,7 @@ class CutDetector:
   over: what comes after them is compared with what was before.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._last: list[tuple[np.ndarray, np.ndarray]] = []
 
   def __call__(self, frame: np.ndarray) -> bool:

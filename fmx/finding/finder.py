@@ -87,7 +87,7 @@ class Finder:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(network: FinderNetwork, variables: Any, frames: jax.Array) -> jax.Array:
-  return network.apply(variables, frames)
+  return cast(jax.Array, network.apply(variables, frames))
 
 
 def letterboxed(frames: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Following faces: from what the finder sees in some frames to a pose of each face in all frames."""
+"""Following faces: from what the finder sees in some frames to each face's pose in all frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfds_300vw.pose import Pose, move
 
 PATIENCE = 30  # Frames, a second: so long a face is shown that the finder does not see.
 MEMORY = 300  # Frames, ten seconds: so long a face keeps its id without being seen.
-NEW = 0.35  # Confidence with which a face begins; what is followed may be less sure.
+NEW = 0.4  # Confidence with which a face begins; what is followed may be less sure.
 
 _MAX_TRACKS = 64
 _STRANGER_MEMORY = 15  # Frames, for a face that was never shown.
@@ -69,7 +69,7 @@ class Track:
   is_given: bool = False
   failures: int = 0
 
-  def expected(self, time: int) -> np.ndarray:
+  def expected(self, time: int | np.integer) -> np.ndarray:
     """The vector of where it will be."""
     return motion.expected(self.vector, self.velocity, time - self.time)
 

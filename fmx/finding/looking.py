@@ -19,14 +19,19 @@ _ONE = 0.5  # Shared area from which two finds are one face.
 
 
 class Found(Protocol):
-  """A face that the finder sees: its pose, five points [5, 2] and a confidence in [0, 1]."""
+  """A face that the finder sees."""
 
   @property
-  def pose(self) -> Pose: ...
+  def pose(self) -> Pose:
+    """Where it is, how large and how far rolled."""
+
   @property
-  def points(self) -> np.ndarray: ...
+  def points(self) -> np.ndarray:
+    """Its five points, [5, 2]."""
+
   @property
-  def confidence(self) -> float: ...
+  def confidence(self) -> float:
+    """In [0, 1]."""
 
 
 Finder = Callable[[np.ndarray], Sequence[Sequence[Found]]]  # Of frames uint8 [N, H, W, 3].
@@ -96,7 +101,7 @@ def distinct(found: Sequence[Found]) -> list:
 
 def _turn(height: int, width: int, degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
   """The way into a turned frame that nothing falls out of, and that frame's width and height."""
-  matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+  matrix: np.ndarray = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
   cos, sin = np.abs(matrix[0, :2])
   size = np.ceil([width * cos + height * sin, width * sin + height * cos]).astype(int)
   matrix[:, 2] += (size - (width, height)) / 2

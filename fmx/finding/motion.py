@@ -31,7 +31,7 @@ def pose_of(vector: np.ndarray) -> Pose:
   return Pose(x, y, float(np.exp(log_size)), float(np.arctan2(np.sin(roll), np.cos(roll))))
 
 
-def expected(vector: np.ndarray, velocity: np.ndarray, frames: int) -> np.ndarray:
+def expected(vector: np.ndarray, velocity: np.ndarray, frames: int | np.integer) -> np.ndarray:
   """Where a face will be after some frames, going on ever more slowly.
 
   Args:
@@ -74,7 +74,7 @@ def smoothed(
 
 
 def between(
-  times: Sequence[int], vectors: Sequence[np.ndarray], wanted: Sequence[int]
+  times: Sequence[int], vectors: Sequence[np.ndarray], wanted: Sequence[int] | np.ndarray
 ) -> np.ndarray:
   """Poses at frames between those that were looked at; outside, those of the nearest.
 

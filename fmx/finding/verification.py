@@ -13,12 +13,12 @@ from tfds_300vw.face_mask import CLASS_NAMES
 # Of the mask's area over the square of its own size; of 300 people 0.50 to 0.86.
 LEAST_AREA, MOST_AREA = 0.42, 0.95
 LEAST_SKIN = 0.7  # Of the mask; of real faces 0.82 to 0.99.
-LARGEST_SHIFT = 0.3  # Of the mask's middle from the pose's.
+LARGEST_SHIFT = 0.25  # Of the mask's middle from the pose's.
 LARGEST_GROWTH = np.log(1.45)  # Of the mask's size over the pose's, either way.
 MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask may touch.
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
 # Without the finder a mask must be more like a face.
-SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
+SURE_SHIFT, SURE_GROWTH = 0.2, np.log(1.25)
 SURE_BORDER = 0.02
 SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
 _EDGE = 2  # Pixels from the mask to where the frame ends, within which that cuts it off.
@@ -93,7 +93,7 @@ def examine(
   shift, growth = float(np.hypot(*middle)), abs(float(offset[2]))
   share = pixels / (high - low + 1).mean() ** 2
   border = _border(inside)
-  touched = np.count_nonzero(face & border) / max(np.count_nonzero(border), 1)
+  touched = np.count_nonzero(face & border) / max(int(np.count_nonzero(border)), 1)
   eyes, mouth = labels == EYES, np.isin(labels, MOUTH)
   has_order = _has_order(eyes, mouth, rows[0], rows[-1])
   is_face = (

@@ -71,7 +71,8 @@ class FaceMaskExtractor:
       box: x0, y0, x1, y1 of the face in the first frame, in pixels; None finds faces.
       state: 'stream' hands the networks' state from window to window of a shot; 'reset' starts each
         window anew, as the paper does. It makes no difference to networks without a memory.
-      zoom: Whether the networks of mouth and eyes refine the masks, as far as the weights have them.
+      zoom: Whether the networks of mouth and eyes refine the masks, as far as the weights have
+        them.
       finder: Finds faces; None takes the one of the weights.
 
     Raises:
@@ -155,7 +156,9 @@ class FaceMaskExtractor:
   def _label(self, frames: Sequence[np.ndarray], now: _Progress) -> list[FrameMasks]:
     """Labels all faces of one window at once."""
     if now.index == 0 and self._box is not None:
-      given = now.shot.follower.given(_pose_in(self._box, now.size), 0, frames[0], _USUAL_POINTS)
+      given = now.shot.follower.given(
+        _pose_in(self._box, frames[0].shape[:2]), 0, frames[0], _USUAL_POINTS
+      )
       now.shot = dataclasses.replace(now.shot, follower=given)
     masks, now.shot = label_window(
       frames, now.shot, self._finder, self._predictors, start=now.index, is_cut=now.is_cut
@@ -170,7 +173,8 @@ class _Progress:
   """Where an extraction has come to."""
 
   def __init__(self, state: ExtractionState | None, shot: ShotState):
-    self.index, self.size, self.is_cut = 0, None, False
+    self.index, self.is_cut = 0, False
+    self.size: tuple[int, int] | None = None
     self.shot, self.cuts = shot, CutDetector()
     if state is not None:
       self.index, self.size, self.shot = state.next_index, state.size, state.shot
@@ -187,14 +191,15 @@ class _Progress:
 
   def snapshot(self, cuts: CutDetector) -> ExtractionState:
     """The state after a window; `cuts` must not have seen the next frame."""
+    assert self.size is not None  # A window has frames.
     return ExtractionState(self.index, self.size, self.shot, copy.deepcopy(cuts))
 
 
 def _finder_of(models: Mapping[str, Any]) -> Finder:
   if 'finder' not in models:
     raise ValueError(
-      f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where faces '
-      "are: take weights with a network 'finder'."
+      f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where '
+      "faces are: take weights with a network 'finder'."
     )
   from fmx.finding.finder import Finder as TrainedFinder
 
@@ -207,7 +212,7 @@ def _pose_in(box: Sequence[int], size: tuple[int, int]) -> Pose:
   Raises:
     ValueError: the box is outside of the frame.
   """
-  boxes.clamp(box, *size)
+  boxes.clamp(np.asarray(box), *size)
   x0, y0, x1, y1 = (float(edge) for edge in box)
   side = (x1 - x0 + y1 - y0) / 2
   return Pose((x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, side / boxes.FACE_MARGIN, 0.0)

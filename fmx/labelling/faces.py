@@ -17,7 +17,7 @@ from fmx.models.conv_lstm import Carry
 from tfds_300vw import boxes
 from tfds_300vw.pose import Pose, move
 
-SETTLED_SHIFT, SETTLED_GROWTH = 0.1, np.log(1.15)  # Of a mask from the pose, in its size.
+SETTLED_SHIFT, SETTLED_GROWTH = 0.12, np.log(1.18)  # Of a mask from the pose, in its size.
 FARTHEST_SHIFT, FARTHEST_GROWTH = 0.5, np.log(2.0)
 
 
@@ -95,11 +95,16 @@ def settled(reading: Reading) -> Course | None:
   still shows the face, though not as the networks know it.
 
   Returns:
-    None where the masks are in the middle of their crops already, where there are none, or where
-    they are so far from it that they must be of something else.
+    None where the masks are in the middle of their crops already, where there are none in frames in
+    which the finder sees the face, or where they are so far off that they must be of something
+    else.
   """
   offsets = [
-    evidence.offset for evidence, labels in zip(reading.evidence, reading.labels) if labels.any()
+    evidence.offset
+    for evidence, labels, is_seen in zip(
+      reading.evidence, reading.labels, reading.course.is_seen, strict=True
+    )
+    if is_seen and labels.any()
   ]
   if not offsets:
     return None

@@ -79,7 +79,7 @@ def _mix(scores: np.ndarray, box: np.ndarray, part: PartView, time: int) -> None
 
 def _largest(scores: np.ndarray) -> np.ndarray:
   """The class of most probability: scores uint8 [h, w, 4] of all but the background to uint8."""
-  channels = cv2.split(scores)
+  channels: Sequence[np.ndarray] = cv2.split(scores)
   total = np.zeros(scores.shape[:2], np.uint16)
   for channel in channels:
     total += channel

@@ -1,8 +1,8 @@
 """The zoomed-in networks: mouth and eyes looked at once more, from nearby and upright.
 
 The primary mask says where a part is; the part's own network looks at it in the original frame. All
-crops of one network in a window go through it at once. One network knows the eye on the image's left;
-the other eye is mirrored for it.
+crops of one network in a window go through it at once. One network knows the eye on the image's
+left; the other eye is mirrored for it.
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ def part_poses(
     # In units of the face's size: middle to the right and down, and size.
     size = float(np.median([seen[time][number][2] for time in times]))
     size = min(max(size, least), _LARGEST[region])
-    nearest = [
-      min(times, key=lambda other, time=time: abs(other - time)) for time in range(len(seen))
-    ]
+    nearest = [_nearest(times, time) for time in range(len(seen))]
     yield (
       number,
       [
@@ -125,6 +123,10 @@ def part_poses(
         for crop, time in zip(crops, nearest)
       ],
     )
+
+
+def _nearest(times: Sequence[int], time: int) -> int:
+  return min(times, key=lambda other: abs(other - time))
 
 
 def _pieces(

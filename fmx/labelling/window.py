@@ -1,4 +1,4 @@
-"""One window of a video: looking, labelling, verifying, and all of it once more where that fails."""
+"""One window of a video: looking, labelling, verifying, and all that once more where it fails."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _finish(
     else:
       failed.append(reading.course.key)
   follower = found.follower.finish(shown, failed, start, len(frames))
-  ids = {track.key: track.id for track in follower.tracks}
+  ids = {track.key: track.id for track in follower.tracks if track.id is not None}
   pieces, faces = draw_faces(
     frames,
     [reading for reading, _ in kept],

@@ -74,7 +74,7 @@ class ConvLSTMCell(nn.Module):
     return Carry(cell, hidden), hidden
 
   def _peephole(self, name: str, cell: jax.Array) -> jax.Array:
-    stored = self.get_variable('params', name)
+    stored: jax.Array | None = self.get_variable('params', name)
     if stored is not None and stored.shape != cell.shape[1:]:
       raise ValueError(
         f'The peephole weights {name} are {stored.shape}, the features {cell.shape[1:]}: give '

@@ -3,6 +3,8 @@
 Plain convolutions only: on CPUs XLA has no quick depthwise ones.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -48,7 +50,7 @@ class FinderNetwork(nn.Module):
       over UNIT_SIZE.
     """
 
-    def unit(features: int, kernel: int, name: str, **options) -> ConvUnit:
+    def unit(features: int, kernel: int, name: str, **options: Any) -> ConvUnit:
       return ConvUnit(features, kernel, train=train, axis_name=self.axis_name, name=name, **options)
 
     x = patches(frames.astype(jnp.float32) / 64.0 - 2.0)  # [N, H/4, W/4, 48]

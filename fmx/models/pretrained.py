@@ -95,7 +95,7 @@ def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
       return weights
     for layer, group in file.get('model_weights', file).items():
 
-      def take(name, item, layer=layer):
+      def take(name: str, item: Any, layer: str = layer) -> None:
         if isinstance(item, h5py.Dataset):
           weights[f'{layer}/{name.rpartition("/")[2].partition(":")[0]}'] = np.asarray(item)
 
@@ -159,8 +159,9 @@ def onnx_name(name: str) -> str:
   if '/' not in name:
     return name.removeprefix('conv')
   stage, block, layer = name.split('/')
-  stage, block = int(stage.removeprefix('stage')) - 2, int(block.removeprefix('block')) - 1
-  return f'stage{stage}_block{block}_{ONNX_LAYERS[layer[-1]]}'
+  stage_number = int(stage.removeprefix('stage')) - 2
+  block_number = int(block.removeprefix('block')) - 1
+  return f'stage{stage_number}_block{block_number}_{ONNX_LAYERS[layer[-1]]}'
 
 
 def read_onnx(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:

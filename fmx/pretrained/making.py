@@ -114,7 +114,7 @@ def changes(model: Model | FinderModel) -> dict[str, float]:
     dict(model.variables),
   )
   labels = isinstance(model, Model)
-  frames = windows(model.image_size)[:, None] if labels else windows(FINDER_SIZE)
+  frames = windows(model.image_size)[:, None] if isinstance(model, Model) else windows(FINDER_SIZE)
   apply = jax.jit(model.network.apply)
   outputs = (apply(variables, frames) for variables in (model.variables, rounded))
   exact, other = (np.asarray(out[0] if labels else out, np.float64) for out in outputs)

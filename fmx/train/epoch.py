@@ -25,6 +25,8 @@ class EpochMetrics:
     self.loss: float | None = None
     self._stage, self._windows, self._summary = stage, windows, summary
     self._pending: tuple[int, StepMetrics, np.ndarray] | None = None
+    self._losses: list[float]
+    self._counts: np.ndarray
     self._begin()
 
   def add(self, step: int, metrics: StepMetrics, windows: np.ndarray) -> None:
@@ -68,7 +70,7 @@ class EpochMetrics:
     return found
 
   def _begin(self) -> None:
-    self._losses: list[float] = []
+    self._losses = []
     self._counts = np.zeros((1, 1), np.int64)
 
   def _diverged(self, step: int, metrics: StepMetrics, windows: np.ndarray) -> str:

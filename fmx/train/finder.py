@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -157,7 +157,7 @@ def train(
   return _model(options, state, trained)
 
 
-def _fresh(options: Options) -> dict[str, Any]:
+def _fresh(options: Options) -> Mapping[str, Any]:
   """Random variables, from the seed alone."""
   frames = jnp.zeros((1, 64, 64, 3), jnp.uint8)
   return FinderNetwork(**options.network).init(jax.random.key(options.seed, impl='rbg'), frames)

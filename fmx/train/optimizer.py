@@ -42,9 +42,9 @@ def label_params(params: Any, rules: Sequence[tuple[str, str]]) -> Any:
     ValueError: a parameter matches no rule, or a rule names no parameter.
   """
   patterns = [re.compile(pattern) for pattern, _ in rules]
-  uses = collections.Counter()
+  uses: collections.Counter[int] = collections.Counter()
 
-  def label(path, _):
+  def label(path: tuple[Any, ...], _: Any) -> str:
     name = _path_name(path)
     for number, pattern in enumerate(patterns):
       if pattern.fullmatch(name):
@@ -138,7 +138,7 @@ def build(
     lambda path, learns: learns and _path_name(path).split('/')[-1] == 'kernel', learnt
   )
 
-  def group_optimizer(multiplier):
+  def group_optimizer(multiplier: float) -> optax.GradientTransformation:
     if multiplier == 0:
       return optax.set_to_zero()
     rate = SCHEDULES[schedule](learning_rate * multiplier, total_steps)
@@ -160,5 +160,5 @@ def _is_kernel(params: Any) -> Any:
   )
 
 
-def _path_name(path) -> str:
+def _path_name(path: tuple[Any, ...]) -> str:
   return jax.tree_util.keystr(path, simple=True, separator='/')

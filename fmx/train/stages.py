@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -96,6 +96,9 @@ class Stage:
     """The windows of a split on which the network is evaluated, each frame once."""
     if not self.sees_frames:
       return Windows(self.dataset, split, self.config.data.clip_length, keep_rest=True)
+    return self._windows_of_frames(split)
+
+  def _windows_of_frames(self, split: str) -> FrameWindows:
     if split not in self._frame_windows:
       self._frame_windows[split] = FrameWindows(self.dataset, split, self.view())
     return self._frame_windows[split]
@@ -112,7 +115,9 @@ class Stage:
       return self.windows('train')
     return Windows(self.dataset, 'train', self.clip_length, keep_rest=False)
 
-  def batches(self, start_step: int, *, process_index: int | None = None) -> Iterator[Batch]:
+  def batches(
+    self, start_step: int, *, process_index: int | None = None
+  ) -> Generator[Batch, None, None]:
     """The training batches of a process, by default of this one, after so many steps."""
     size = self.config.data.image_size
     shared = {
@@ -125,7 +130,7 @@ class Stage:
       'start_step': start_step,
     }
     if self.sees_frames:
-      view = TrainView(self.train_windows, self.view(), self.spoiling(), size)
+      view = TrainView(self._windows_of_frames('train'), self.view(), self.spoiling(), size)
       return view_batches(view, **shared)
     return train_batches(
       self.dataset,
@@ -287,6 +292,7 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   """
   variables = stage.fresh_variables()
   if stage.temporal:
+    assert fcn is not None
     step, best, metrics = trained_variables(fcn)
     variables, transfer = segmenter.convert(best, variables)
     source = f'{fcn.folder}, step {step}, validation mIoU {100 * metrics["miou"]:.2f} %'

@@ -1,7 +1,7 @@
 """One step of training or evaluation, on one device or spread over all of them. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax
 import flax.linen as nn
@@ -33,6 +33,7 @@ class TrainState:
   opt_state: Any
   rng: jax.Array  # Typed key; constant, as the key of a step is folded from it and the step.
   average: Any = None  # Variables: their running mean over the steps, or None to keep none.
+  replace: ClassVar[Callable[..., 'TrainState']]  # Flax makes it.
 
   @property
   def variables(self) -> 'Variables':
@@ -136,7 +137,7 @@ def train_step(
     The state after the step, and its metrics.
   """
 
-  def forward(params):
+  def forward(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
     variables = {'params': _freeze(params, trainable), 'batch_stats': state.batch_stats}
     (logits, _), updates = model.apply(
       variables,

@@ -129,8 +129,12 @@ def test_the_summary_says_what_is_in_each_frame(clip, uninterrupted):
   assert summary['frames'][7] == {
     'index': 7, 'name': '000008', 'time': 0.28, 'face_found': True, 'is_cut': True,
     'faces': [
-      {'id': 1, 'box': [3, 4, 17, 24], 'areas': expected[7].faces[0].areas, 'confidence': 0.75}
+      {
+        'id': 1, 'verdict': 'good', 'box': [3, 4, 17, 24], 'roll': 0.0,
+        'areas': expected[7].faces[0].areas, 'confidence': 0.75,
+      }
     ],
+    'lost': [],
   }  # fmt: skip
   totals = summary['totals']
   assert (totals['frames'], totals['frames_without_face'], totals['cuts']) == (33, 0, 1)

@@ -220,7 +220,7 @@ def test_a_summary_is_json_with_a_frame_a_line(tmp_path):
     report.write_summary(tmp_path / 'summary.json', head, iter(frames))
     text = (tmp_path / 'summary.json').read_text()
     assert json.loads(text) == {
-      'version': 1, 'a': 0.5, 'b': [None, [1, 2]], 'c': {'d': None},
+      'version': 2, 'a': 0.5, 'b': [None, [1, 2]], 'c': {'d': None},
       'frames': [json.loads(line) for line in frames],
     }  # fmt: skip
     assert sum(line.startswith('    {"index"') for line in text.splitlines()) == len(frames)

@@ -8,9 +8,7 @@ from tfds_300vw.pose import Pose
 def test_a_pose_becomes_a_vector_and_back():
   pose = Pose(3.0, 4.0, 20.0, -3.0)
   again = motion.pose_of(motion.vector_of(pose) + (0, 0, 0, 4 * np.pi))
-  np.testing.assert_allclose(
-    [again.x, again.y, again.size, again.roll], [3, 4, 20, -3], atol=1e-12
-  )
+  np.testing.assert_allclose([again.x, again.y, again.size, again.roll], [3, 4, 20, -3], atol=1e-12)
 
 
 def follow(poses, step=2):

@@ -56,7 +56,7 @@ def test_a_mask_is_boxed_in_the_frame_with_a_pixel_to_spare():
   x0, y0, x1, y1 = made.box(mask, 90, 120)
   assert x0 <= 59 < 62 <= x1
   assert y0 <= 39 < 42 <= y1
-  assert max(x1 - x0, y1 - y0) <= 8
+  assert max(x1 - x0, y1 - y0) <= 10
   assert made.box(np.zeros((96, 96), bool), 90, 120) is None
   assert crop(Pose(-90.0, 0.0, 30.0, 0.0)).box(np.ones((96, 96), bool), 90, 120) is None
 

@@ -103,7 +103,9 @@ def test_faces_of_a_window_are_labelled_together_as_they_are_alone(models, monke
   calls = []
   run = Predictor._run
   monkeypatch.setattr(
-    Predictor, '_run', lambda self, video, *rest: calls.append(len(video)) or run(self, video, *rest)
+    Predictor,
+    '_run',
+    lambda self, video, *rest: calls.append(len(video)) or run(self, video, *rest),
   )
   together = list(extractor(models, max_faces=2, zoom=False)(video(LENGTH)))
   assert calls == [2]
@@ -158,9 +160,7 @@ def test_the_memory_of_a_face_outlives_neither_a_cut_nor_its_loss(models, monkey
   # Not shown at the end of the first window: the second starts anew.
   gone = lambda index: () if index in (LENGTH - 2, LENGTH - 1) else (1,)  # noqa: E731
   frames = video(2 * LENGTH, gone)
-  np.testing.assert_array_equal(
-    labels(models, frames), labels(models, frames, state='reset')
-  )
+  np.testing.assert_array_equal(labels(models, frames), labels(models, frames, state='reset'))
 
 
 def test_no_window_holds_two_shots_and_no_more_frames_are_kept(models):

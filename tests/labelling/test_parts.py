@@ -154,5 +154,3 @@ def test_a_face_out_of_the_frame_has_no_labels():
   crop = crop_of(pose.Pose(-90.0, 20.0, 30.0, 0.0), model('primary', 96))
   piece = np.ones((96, 96), bool)
   assert merging.face_labels(probabilities(piece), crop, piece, [], 0, (60, 80)) is None
-
-

@@ -81,12 +81,12 @@ def test_a_network_without_memory_has_no_state():
 
 def test_few_shapes_are_compiled(temporal):
   other = tiny_models.model(seed=7)
-  predictor._apply.clear_cache()
+  predictor._logits.clear_cache()
   for model in (temporal, other):
     for clips in (1, 3):
       for length in range(1, LENGTH + 1):
         Predictor(model)(video(clips, length))
-  assert predictor._apply._cache_size() == 2  # Batches of 1 and of 4.
+  assert predictor._logits._cache_size() == 2  # Batches of 1 and of 4.
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ directory is
     num_workers: int = 1,
     left_out: list[workers.LeftOut] | None = None,
     file_format: str | tfds.core.FileFormat | None = None,
-    **kwargs,
+    **kwargs: Any,
   ):
     """Makes a builder; nothing is read yet.
 
@@ -147,7 +147,9 @@ directory is
       ),
     )
 
-  def _split_generators(self, dl_manager) -> dict[str, Iterator[tuple[str, workers.Example]]]:
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Iterator[tuple[str, workers.Example]]]:
     """One generator for each split that has a video."""
     found = SOURCES[self.builder_config.source].find(
       pathlib.Path(dl_manager.manual_dir), self.builder_config.options
@@ -181,7 +183,11 @@ directory is
       yield key, example | {'frames': frames}
     shutil.rmtree(spool)
 
-  def _generate_splits(self, dl_manager, download_config) -> list[splits_lib.SplitInfo]:
+  def _generate_splits(
+    self,
+    dl_manager: tfds.download.DownloadManager,
+    download_config: tfds.download.DownloadConfig,
+  ) -> list[splits_lib.SplitInfo]:
     """Writes every split, clip by clip.
 
     TFDS's own writer keeps up to 1 GB of a split in memory to shuffle it, and beyond that needs
@@ -220,7 +226,9 @@ directory is
         clip_starts.append((example['video_id'], int(example['frame_numbers'][0])))
         yield key, record
 
-    records, parts, shard_lengths = serialize(), [], []
+    parts: list[pathlib.Path] = []
+    shard_lengths: list[int] = []
+    records = serialize()
     while (first := next(records, None)) is not None:
       rest = itertools.islice(records, CLIPS_PER_SHARD - 1)
       parts.append(pathlib.Path(self.data_dir) / f'{split}_{len(parts):05d}.part')
