@@ -5,7 +5,6 @@ Labels stay as they are: masks are complete behind whatever hides a face.
 
 import dataclasses
 from collections.abc import Callable
-from typing import cast
 
 import cv2
 import numpy as np
@@ -244,8 +243,9 @@ def _film(frame: np.ndarray, spoiling: Spoiling, rng: np.random.Generator) -> np
     frame = add_noise(frame[None], rng.uniform(0, spoiling.noise), rng)[0]
   if rng.random() < spoiling.jpeg:
     quality = int(rng.integers(10, 70))
-    _, code = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    frame = cast(np.ndarray, cv2.imdecode(code, cv2.IMREAD_COLOR))
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, code = cv2.imencode('.jpg', frame[..., ::-1], options)  # OpenCV wants BGR.
+    frame = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1]
   return frame
 
 

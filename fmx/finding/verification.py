@@ -19,7 +19,7 @@ MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask ma
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
 # Without the finder a mask must be more like a face.
 SURE_SHIFT, SURE_GROWTH = 0.2, np.log(1.25)
-SURE_BORDER = 0.02
+SURE_BORDER = 0.1
 SURE_CONFIDENCE = 0.8  # Mean probability of the classes, see `labelling.faces.confidence`.
 _EDGE = 2  # Pixels from the mask to where the frame ends, within which that cuts it off.
 _STRAY = 0.1  # Of the largest piece: what is smaller is not the face's.
