@@ -18,7 +18,7 @@ from fmx.weights import FinderModel
 __all__ = ['Finder', 'Found']
 
 LONG_SIDE = 320  # Pixels of the frame that the network sees.
-CONFIDENCE = 0.38  # Of what counts as a face.
+CONFIDENCE = 0.4  # Of what counts as a face.
 _STEP = 64  # Pixels: sides of what the network sees are multiples. Few shapes, as each is compiled.
 _ENLARGE = 2.0  # Small frames are enlarged by at most this.
 _BATCH = 8  # Frames that the network sees at once, at most.

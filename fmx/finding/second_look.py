@@ -14,7 +14,7 @@ import numpy as np
 from fmx.finding.found import Found, decoded
 from tfds_300vw.pose import MIRRORED, Pose, move, roll_of
 
-DOUBTED = (0.1, 0.52)  # Confidence, at the first look, of what is looked at again.
+DOUBTED = (0.2, 0.52)  # Confidence, at the first look, of what is looked at again.
 MOST = 12  # Faces of a frame that are.
 SIDE = 128  # Pixels of the upright view,
 MARGIN = 2.0  # and what that shows, over the size of the face.

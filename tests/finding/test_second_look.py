@@ -58,6 +58,6 @@ def test_another_face_beside_it_does_not_confirm_it():
 
 
 def test_only_what_is_doubted_is_looked_at_again():
-  faces = [Found(Pose(0.0, 0.0, 9.0, 0.0), np.zeros((5, 2)), c) for c in (0.9, 0.05, 0.2, 0.4)]
-  assert [face.confidence for face in second_look.doubted(faces)] == [0.4, 0.2]
+  faces = [Found(Pose(0.0, 0.0, 9.0, 0.0), np.zeros((5, 2)), c) for c in (0.9, 0.05, 0.25, 0.4)]
+  assert [face.confidence for face in second_look.doubted(faces)] == [0.4, 0.25]
   assert len(second_look.doubted([faces[2]] * 50)) == second_look.MOST
