@@ -35,20 +35,21 @@ def face() -> ConfigDict:
 
 
 def mouth() -> ConfigDict:
-  """Mouths, by stages 2 to 4."""
-  config = region('mouth', margin=1.75, image_size=128)
-  config.model.blocks = (3, 4, 6)
-  config.data.view.people = 0.75
-  config.fcn.epochs = 14
-  return config
+  """Mouths."""
+  return part('mouth', margin=1.75, image_size=128, epochs=14)
 
 
 def eye() -> ConfigDict:
-  """Single eyes, by stages 2 to 4; every eye looks like the one on the image's left."""
-  config = region('eye', margin=2.4, image_size=96)
+  """Single eyes; every one looks like that on the image's left."""
+  return part('eye', margin=2.4, image_size=96, epochs=7)
+
+
+def part(name: str, *, margin: float, image_size: int, epochs: int) -> ConfigDict:
+  """What a zoomed-in network needs: stages 2 to 4, and more of the landmarks by people."""
+  config = region(name, margin=margin, image_size=image_size)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
-  config.fcn.epochs = 7
+  config.fcn.epochs = epochs
   return config
 
 
