@@ -164,7 +164,7 @@ def evaluate(
     frames = [example.image for example in seen]
     landmarks = [example.landmarks for example in video]
     for name, label in systems.items():
-      _score(scores[name], video, list(label(frames, landmarks)))
+      _score(scores[name], video, frames, list(label(frames, landmarks)))
     progress(len(video))
   return scores
 
@@ -231,11 +231,16 @@ def _videos(examples: FrameExamples) -> Iterator[list[FrameExample]]:
     yield [examples[index] for index in range(first, stop)]
 
 
-def _score(score: Score, video: Sequence[FrameExample], found: Sequence[FrameMasks]) -> None:
+def _score(
+  score: Score,
+  video: Sequence[FrameExample],
+  frames: Sequence[np.ndarray],
+  found: Sequence[FrameMasks],
+) -> None:
   """Compares the masks of one video with its annotated faces."""
   if len(found) != len(video):
     raise ValueError(f'{len(video)} frames have got masks for {len(found)}.')
-  for example, masks in zip(video, found):
+  for example, frame, masks in zip(video, frames, found):
     score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
     for number, landmarks in enumerate(example.landmarks):
       height, width = example.image.shape[:2]
@@ -248,7 +253,7 @@ def _score(score: Score, video: Sequence[FrameExample], found: Sequence[FrameMas
       own = int(shared.argmax())
       mine = np.where((ids == own) & (own > 0), predictions, 0).astype(np.uint8)
       size = pose.face_pose(landmarks).size
-      image = boxes.crop(example.image, box)
+      image = boxes.crop(frame, box)  # As the system saw it.
       score.add(example.video_id, example.frame_number, number, size, image, labels, mine)
 
 

@@ -143,6 +143,13 @@ def test_hidden_faces_keep_their_labels(frames):
   assert not shown[0].image.any()
 
 
+def test_the_worst_faces_are_shown_as_the_system_saw_them(frames):
+  shown = [example('a', 1, face((70, 50), 60)), example('b', 1, face((70, 50), 60))]
+  dataset = frames(*shown)
+  score = whole_frames.evaluate({'s': perfect(shown)}, dataset, 'test', hidden=True)['s']
+  assert any(of_face.image.any() for of_face in score.worst)  # The frames themselves are black.
+
+
 def test_masks_for_another_number_of_frames_are_refused(frames):
   shown = [example('a', 1, face((70, 50), 60))]
   with pytest.raises(ValueError, match='1 frames have got masks for 0'):
