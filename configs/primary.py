@@ -46,7 +46,9 @@ def get_config() -> ConfigDict:
   model.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
   model.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
   model.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
-  model.pretrained = ''  # Keras's ResNet-50 weights (.h5) to start from; '' starts from scratch.
+  # What to start from: Keras's ResNet-50 (.h5), Yahoo's of half width (.onnx), or all of a network
+  # out of a folder of weights; '' starts from scratch.
+  model.pretrained = ''
 
   config.fcn = stage(
     epochs=80,
@@ -71,6 +73,7 @@ def get_config() -> ConfigDict:
   finder.widths = (32, 64, 96, 128)  # Channels at the strides 4, 8, 16 and 32.
   finder.blocks = (1, 1, 2, 3)  # Residual blocks there.
   finder.features = 64  # Channels from there back to stride 8.
+  finder.pretrained = ''  # A folder of weights whose finder to start from; '' starts from scratch.
   finder.side = 256  # Pixels of a training picture; a multiple of 32.
   finder.batch_size = 16  # Pictures, over all devices.
   finder.steps = 6000

@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
 
 def face() -> ConfigDict:
   """Whole faces, at stride 32 with laterals down to 4."""
-  config = region('primary', margin=1.45, image_size=128)
+  config = region('primary', margin=1.45, image_size=160)
   config.data.view.empty = 0.03
   config.fcn.epochs = 24
   return config
@@ -49,6 +49,8 @@ def part(name: str, *, margin: float, image_size: int, epochs: int) -> ConfigDic
   config = region(name, margin=margin, image_size=image_size)
   config.model.blocks = (3, 4, 6)
   config.data.view.people = 0.75
+  config.data.view.shift = 0.15  # What hides a face misleads whoever cuts the part out, too.
+  config.data.spoiling.occluder_size = 1.0
   config.fcn.epochs = epochs
   return config
 
@@ -63,7 +65,8 @@ def region(name: str, *, margin: float, image_size: int) -> ConfigDict:
   config.data.workers = 0
   config.data.view.update(region=name, margin=margin, scale=0.35, shift=0.12, roll=12.0, flip=0.5)
   config.data.spoiling.update(
-    occluders=0.5,
+    occluders=0.7,
+    occluder_size=0.75,
     glasses=0.08,
     brightness=0.2,
     contrast=0.35,

@@ -176,7 +176,17 @@ def _one_by_one(detect: finders.Detector, frames: np.ndarray) -> list[np.ndarray
 def training_options(config: ConfigDict) -> finder.Options:
   """What `fmx.train.finder` needs of a configuration."""
   options = config.finder
+  begin = None
+  if options.pretrained:
+    model = weights.load(options.pretrained).get(weights.FINDER)
+    if model is None or any(
+      tuple(np.atleast_1d(model.options[name])) != tuple(np.atleast_1d(options[name]))
+      for name in weights.FINDER_OPTIONS
+    ):
+      raise ValueError(f'{options.pretrained} has no finder as finder.widths … describe it.')
+    begin = model.variables
   return finder.Options(
+    begin=begin,
     network={name: options[name] for name in weights.FINDER_OPTIONS},
     steps=options.steps,
     batch_size=options.batch_size,

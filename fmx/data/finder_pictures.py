@@ -16,10 +16,10 @@ from fmx.data.finder_scenes import Scene, face_matrix, scene, side_by_side, view
 from fmx.data.finder_targets import targets
 from fmx.data.prefetch import prefetch
 
-SMALLEST_FACE = 15.0  # Pixels of the smallest that is drawn on purpose.
+SMALLEST_FACE = 11.0  # Pixels of the smallest that is drawn on purpose.
 LARGEST_FACE = 1.35  # Of the largest, over the shorter side of the picture.
 # What pictures are, by how often: one view, a whole frame, several views side by side, no face.
-KINDS = {'view': 0.46, 'whole': 0.14, 'mosaic': 0.28, 'none': 0.12}
+KINDS = {'view': 0.4, 'whole': 0.15, 'mosaic': 0.28, 'none': 0.17}
 TURNED = 0.5  # Share of the views that are turned by any angle up to MOST_TURN,
 MOST_TURN = np.deg2rad(115)
 TURN = np.deg2rad(10)  # and the standard deviation of the others' turn.

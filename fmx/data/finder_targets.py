@@ -7,7 +7,7 @@ import numpy as np
 STRIDE = 8  # As `fmx.models.finder` has it; no jax here.
 UNIT_SIZE = 32.0
 CHANNELS = 14  # Heat, log size, centre (2), points (10).
-SMALLEST = 12.0  # Pixels; smaller faces are neither faces nor background.
+SMALLEST = 10.0  # Pixels; smaller faces are neither faces nor background.
 _HEAT_WIDTH = 0.08  # Standard deviation of the heat over the size,
 _LEAST_WIDTH = 0.45  # and its least, in cells.
 _TOLD_WIDTH = 0.12  # The same of the cells that tell size and points.

@@ -43,6 +43,7 @@ class Options:
     log_every: Steps from one line of numbers to the next.
     workers: Processes that draw pictures; 0 for threads.
     seed: Of everything random.
+    begin: The variables to begin with; None for random ones.
   """
 
   network: dict[str, Any]
@@ -56,6 +57,7 @@ class Options:
   log_every: int
   workers: int
   seed: int
+  begin: Mapping[str, Any] | None = None
 
   def __post_init__(self) -> None:
     for name in ('steps', 'batch_size', 'learning_rate', 'save_every', 'log_every'):
@@ -101,7 +103,7 @@ def train(
   checkpoints = Checkpoints(folder / CHECKPOINTS, best='found')
   restored = checkpoints.restore_latest(like)
   if restored is None:
-    state = create_state(jax.jit(fresh)(), tx, jax.random.key(options.seed))
+    state = create_state(options.begin or jax.jit(fresh)(), tx, jax.random.key(options.seed))
   else:
     _logger.info('Finder: going on from step %d.', restored[0])
     state = replicate(restored[1])

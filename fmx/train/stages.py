@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from fmx import losses
+from fmx import losses, weights
 from fmx.checkpoint import Checkpoints
 from fmx.data.pipeline import Batch, train_batches, view_batches
 from fmx.data.prepared import Dataset, Windows
@@ -225,6 +225,11 @@ class Stage:
     """The variables without values."""
     return jax.eval_shape(self.fresh_variables)
 
+  @property
+  def shape_tree(self) -> dict[str, Any]:
+    """The shapes of the variables, as tuples."""
+    return jax.tree.map(lambda leaf: leaf.shape, dict(self.shapes))
+
   def state_like(self, total_steps: int = 1) -> TrainState:
     """A state of the right structure and shapes, without values, to restore into."""
     tx, _ = self.optimizer(self.shapes['params'], total_steps)
@@ -276,7 +281,7 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   """The variables that a stage begins with.
 
   What decides them, the later over the earlier: the seed; for the FCN, the pretrained trunk if the
-  configuration names one; for the ConvLSTM-FCN, every weight of the best FCN but the replaced ones.
+  configuration names one, or all of the network out of a folder of weights; for the ConvLSTM-FCN, every weight of the best FCN but the replaced ones.
   A checkpoint of the stage itself takes the place of all this.
 
   Args:
@@ -296,8 +301,10 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
     step, best, metrics = trained_variables(fcn)
     variables, transfer = segmenter.convert(best, variables)
     source = f'{fcn.folder}, step {step}, validation mIoU {100 * metrics["miou"]:.2f} %'
-  elif stage.config.model.pretrained:
-    source = stage.config.model.pretrained
+  elif (source := stage.config.model.pretrained) and pathlib.Path(source).expanduser().is_dir():
+    variables = variables_of_weights(stage, source)
+    return variables, f'Weights from {source}.'
+  elif source:
     network = stage.model(axis_name=None)
     # The frames of the first process, for all: they must begin alike.
     with contextlib.closing(stage.batches(0, process_index=0)) as batches:
@@ -308,6 +315,24 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   else:
     return variables, f'Random weights from the seed {stage.config.seed}.'
   return variables, f'Weights from {source}:\n{transfer}'
+
+
+def variables_of_weights(stage: Stage, folder: str) -> dict[str, Any]:
+  """Those of the network of the stage's region in a folder of weights.
+
+  Raises:
+    ValueError: there is none, or it is another network.
+    OSError: the weights are damaged or not there.
+  """
+  models = weights.load(folder, dtype='float32')
+  ours = [model for model in models.values() if getattr(model, 'region', None) == stage.region]
+  fitting = [
+    model for model in ours if jax.tree.map(jnp.shape, dict(model.variables)) == stage.shape_tree
+  ]
+  if not fitting:
+    what = 'is of another network: see model' if ours else f'is missing: it has {", ".join(models)}'
+    raise ValueError(f'{folder}: the network of {stage.region!r} {what}.')
+  return jax.tree.map(jnp.asarray, dict(fitting[0].variables))
 
 
 def trained_variables(stage: Stage) -> tuple[int, dict[str, Any], dict[str, float]]:
