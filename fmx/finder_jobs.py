@@ -176,18 +176,10 @@ def _one_by_one(detect: finders.Detector, frames: np.ndarray) -> list[np.ndarray
 def training_options(config: ConfigDict) -> finder.Options:
   """What `fmx.train.finder` needs of a configuration."""
   options = config.finder
-  begin = None
-  if options.pretrained:
-    model = weights.load(options.pretrained).get(weights.FINDER)
-    if model is None or any(
-      tuple(np.atleast_1d(model.options[name])) != tuple(np.atleast_1d(options[name]))
-      for name in weights.FINDER_OPTIONS
-    ):
-      raise ValueError(f'{options.pretrained} has no finder as finder.widths … describe it.')
-    begin = model.variables
+  network = {name: options[name] for name in weights.FINDER_OPTIONS}
   return finder.Options(
-    begin=begin,
-    network={name: options[name] for name in weights.FINDER_OPTIONS},
+    begin=variables_of(options.pretrained, network) if options.pretrained else None,
+    network=network,
     steps=options.steps,
     batch_size=options.batch_size,
     learning_rate=options.learning_rate,
@@ -199,3 +191,19 @@ def training_options(config: ConfigDict) -> finder.Options:
     workers=config.data.workers,
     seed=config.seed,
   )
+
+
+def variables_of(folder: str, network: dict[str, Any]) -> Any:
+  """The variables of the finder in a folder of weights.
+
+  Raises:
+    ValueError: there is none, or it is made of other things than `network` says.
+    OSError: the weights are damaged or not there.
+  """
+  model = weights.load(folder).get(weights.FINDER)
+  if model is None:
+    raise ValueError(f'{folder} has no finder to begin with: leave finder.pretrained empty.')
+  if model.options != network:
+    described = ', '.join(f'{name} {value}' for name, value in model.options.items())
+    raise ValueError(f'{folder} has a finder of {described}: set finder.… likewise.')
+  return model.variables

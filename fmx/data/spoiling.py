@@ -158,12 +158,12 @@ def _hand(side: int, most: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _writing(side: int, most: float, rng: np.random.Generator) -> np.ndarray:
-  mask = np.zeros((side, side), np.float32)
+  mask = np.zeros((side, side), np.uint8)  # OpenCV 5 writes into nothing else.
   text = ''.join(chr(code) for code in rng.integers(33, 123, rng.integers(3, 12)))
   place = (int(rng.uniform(-0.1, 0.5) * side), int(rng.uniform(0.1, 1.0) * side))
   size = rng.uniform(0.2, 0.7) * most / 40
   cv2.putText(mask, text, place, int(rng.integers(0, 8)), size, 1, max(int(2 * size), 1))
-  return mask
+  return mask.astype(np.float32)
 
 
 SHAPES = (_ellipse, _ellipse, _polygon, _bar, _hand, _writing)

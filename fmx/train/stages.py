@@ -280,8 +280,9 @@ class Stage:
 def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], str]:
   """The variables that a stage begins with.
 
-  What decides them, the later over the earlier: the seed; for the FCN, the pretrained trunk if the
-  configuration names one, or all of the network out of a folder of weights; for the ConvLSTM-FCN, every weight of the best FCN but the replaced ones.
+  What decides them, the later over the earlier: the seed; for the FCN, what `model.pretrained`
+  names: a trunk, or the whole network out of a folder of weights; for the ConvLSTM-FCN, every
+  weight of the best FCN but the replaced ones.
   A checkpoint of the stage itself takes the place of all this.
 
   Args:

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,8 @@ import optax
 import pytest
 from finder_scenes import frame
 
-from fmx import weights
+from configs import primary
+from fmx import finder_jobs, weights
 from fmx.checkpoint import Checkpoints
 from fmx.data.finder_pictures import Painter, Scenes
 from fmx.data.finder_scenes import scene
@@ -116,3 +119,24 @@ def test_a_run_that_went_on_is_the_run_that_was_not_interrupted(tmp_path):
 def test_options_that_make_no_sense_are_refused():
   with pytest.raises(ValueError, match='finder.steps is 0'):
     finder.Options(**OPTIONS | {'steps': 0})
+
+
+def test_a_finder_begins_with_weights_that_were_handed_on(tmp_path):
+  first = trained(tmp_path / 'first', steps=2)
+  config = primary.get_config()
+  config.finder.update({name: NETWORK[name] for name in NETWORK}, batch_size=jax.device_count())
+  config.finder.pretrained = str(tmp_path / 'first')
+  options = finder_jobs.training_options(config)
+  still = trained(
+    tmp_path / 'second', begin=options.begin, steps=1, learning_rate=1e-12, weight_decay=0.0
+  )
+  close = functools.partial(np.testing.assert_allclose, atol=1e-6)
+  jax.tree.map(close, dict(first.variables['params']), dict(still.variables['params']))
+
+
+def test_another_finder_is_no_beginning(tmp_path):
+  trained(tmp_path, steps=1)
+  config = primary.get_config()
+  config.finder.pretrained = str(tmp_path)
+  with pytest.raises(ValueError, match=r'has a finder of widths \(4, 4, 4, 4\)'):
+    finder_jobs.training_options(config)

@@ -192,6 +192,29 @@ def test_a_trunk_begins_with_what_the_file_makes_of_training_frames(tmp_path):
 
 
 @pytest.mark.usefixtures('tiny_network')
+def test_a_network_begins_with_weights_that_were_handed_on(trained):
+  stage = stage_of('eye', model__pretrained=str(trained))
+  variables, origin = stages.initial_variables(stage, None)
+  assert origin == f'Weights from {trained}.'
+  jax.tree.map(
+    np.testing.assert_array_equal, variables, dict(weights.load(trained)['eye'].variables)
+  )
+
+
+@pytest.mark.usefixtures('tiny_network')
+def test_weights_of_another_region_or_network_are_no_beginning(trained, monkeypatch):
+  with pytest.raises(ValueError, match="the network of 'eye' is missing: it has mouth"):
+    stages.initial_variables(stage_of('eye', model__pretrained=str(trained / 'mouth')), None)
+  stage = stage_of('eye', model__pretrained=str(trained))
+  other = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), stage.shapes
+  )
+  monkeypatch.setitem(vars(stage), 'shapes', other)
+  with pytest.raises(ValueError, match="the network of 'eye' is of another network: see model"):
+    stages.initial_variables(stage, None)
+
+
+@pytest.mark.usefixtures('tiny_network')
 def test_several_processes_begin_alike(monkeypatch):
   videos = []
   monkeypatch.setattr(segmenter, 'conv_outputs', lambda network, variables, video: video)
