@@ -41,6 +41,7 @@ train as those that ship     python run.py --config=configs/upright.py --workdir
   what finds the faces       python run.py --config=configs/finder.py --workdir=runs/finder --config.data.data_dir=data
   which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
+  what each choice is worth  python run.py --config=configs/ablations.py --workdir=runs/ablations --config.base.data.data_dir=data
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 
 Interrupted, the same command goes on where it was. The head of each file in configs/ says which
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import benchmark, demo, devices, finder_jobs, jobs, terminal
+  from fmx import benchmark, demo, devices, finder_jobs, jobs, study, terminal
   from fmx.extraction import job as extraction
   from fmx.workdir import folder_of
 
@@ -77,12 +78,14 @@ def main(arguments: list[str]) -> int | str:
         extraction.run(config, workdir)
       case 'benchmark':
         benchmark.run(config, workdir)
+      case 'study':
+        study.run(config, workdir)
       case 'demo':
         demo.run(config, workdir)
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, benchmark or demo.'
+          'evaluate_finder, extract, study, benchmark or demo.'
         )
   return ending.status
 

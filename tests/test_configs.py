@@ -52,7 +52,7 @@ def load(name):
 def test_every_configuration_is_looked_at_here():
   assert {path.stem for path in FOLDER.glob('*.py')} - {
     '__init__'
-  } == CHANGED.keys() | OF_SEVERAL.keys() | {'upright'}
+  } == CHANGED.keys() | OF_SEVERAL.keys() | {'upright', 'ablations'}
 
 
 @pytest.mark.parametrize('name', CHANGED)
@@ -107,7 +107,26 @@ def changed_groups(ours, theirs):
   return {option.partition('.')[0] for option in ours if ours[option] != theirs[option]}
 
 
-@pytest.mark.parametrize('name', [*CHANGED, *OF_SEVERAL, 'upright'])
+def test_ablations_change_the_recipe_of_whole_faces_one_choice_at_a_time():
+  config = load('ablations').get_config()
+  face = load('upright').get_config().models.primary
+  shorter = {'data.image_size', 'fcn.epochs', 'model.pretrained'}
+  assert differing(config.base, face) <= shorter
+  (_, nothing), *changes = config.runs
+  assert nothing == ()
+  known = flat(config.base)
+  for name, options in changes:
+    assert options, name
+    for option, value in options:
+      assert type(value) is type(known[option]), f'{name}: {option}'
+
+
+def differing(config, other):
+  ours, theirs = flat(config), flat(other)
+  return {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+
+
+@pytest.mark.parametrize('name', [*CHANGED, *OF_SEVERAL, 'upright', 'ablations'])
 def test_a_docstring_begins_with_a_sentence_and_has_the_command(name):
   doc = load(name).__doc__
   assert re.match(r'\S.*[.:]', doc)

@@ -105,6 +105,7 @@ MAY_SEE_CONFIGURATIONS = {
   'fmx/jobs.py',
   'fmx/demo.py',
   'fmx/benchmark.py',
+  'fmx/study.py',
   'fmx/workdir.py',
   'fmx/extraction/job.py',
   'fmx/train/stages.py',
