@@ -54,7 +54,8 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import benchmark, demo, devices, finder_jobs, jobs, study, terminal
+  from fmx import demo, devices, finder_jobs, jobs, study, terminal
+  from fmx.benchmark import job as benchmark
   from fmx.extraction import job as extraction
   from fmx.workdir import folder_of
 

@@ -3,6 +3,8 @@
   python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 
 The input pipeline is timed too if `--config.data.data_dir` holds the dataset.
+--config.benchmark.against=earlier/benchmark.json compares, .profile=True says where the time goes,
+.devices=1,2,4 how training gets faster with devices. docs/speed.md says how to read it.
 """
 
 from ml_collections import ConfigDict

@@ -119,6 +119,9 @@ def get_config() -> ConfigDict:
   config.benchmark = benchmark = ConfigDict()
   benchmark.steps = 5  # Timed, after the one that compiles.
   benchmark.batch_size = 2  # Frames for the FCN, clips for the ConvLSTM-FCN.
+  benchmark.against = ''  # An earlier benchmark.json: adds a column of ratios.
+  benchmark.profile = False  # Whether traces are written, and the costliest operations told.
+  benchmark.devices = ()  # Numbers of devices, as (1, 2, 4), among which training is compared.
 
   config.demo = demo = ConfigDict()  # Drawn faces, for the job 'demo' alone.
   demo.num_videos = 40

@@ -131,18 +131,21 @@ def seg_loss(
   Args:
     logits: [..., K] unnormalised class scores, of any float type.
     labels: [...] integer class ids in [0, K).
-    form: How one pixel counts: 'linear' (Eq. 9) or 'hinge' (Eq. 8).
-    margin: g of Eq. 8 and 9, in units of the logits, at least 0.
+    form: How one pixel counts: 'linear' (Eq. 9), 'hinge' (Eq. 8), or ours, 'log'.
+    margin: g of Eq. 8 and 9, in units of the logits, at least 0; 'log' has none.
     axis_name: The pmapped axis whose devices share the batch, if any.
 
   Returns:
-    A float32 scalar; at least 0 for 'hinge', of any sign for 'linear'.
+    A float32 scalar; at least 0 for 'hinge' and 'log', of any sign for 'linear'.
 
   Raises:
-    ValueError: an unknown form, or shapes of logits and labels that do not belong together.
+    ValueError: an unknown form, a margin for one without, or shapes of logits and labels that do
+      not belong together.
   """
   if form not in SEG_LOSS_FORMS:
     raise ValueError(f'SegLoss has no form {form!r}; choose one of {sorted(SEG_LOSS_FORMS)}.')
+  if margin and form == 'log':
+    raise ValueError(f"SegLoss's form 'log' has no margin, but {margin} is given; set it to 0.")
   logits, truth = _scores_and_truth(logits, labels)
   positive, negative = SEG_LOSS_FORMS[form](logits, truth, margin)
   sums = (
@@ -184,7 +187,24 @@ def _linear(logits: jax.Array, truth: jax.Array, margin: float) -> tuple[jax.Arr
   return -true_score, jnp.where(wins, 0.0, logits)
 
 
-SEG_LOSS_FORMS = {'linear': _linear, 'hinge': _hinge}
+def _log(logits: jax.Array, truth: jax.Array, margin: float) -> tuple[jax.Array, jax.Array]:
+  """L_p [...] and L_n [..., K] as logarithms of probabilities: -ln p_true and -ln(1 - p_t).
+
+  Ours; the paper leaves both open. With the weights of Eq. 7 the expected loss of a pixel is least
+  where class t has the odds that make it win as soon as its probability exceeds IoU / (1 + IoU),
+  the decision that is best for IoU.
+  """
+  del margin
+  log_probs = jax.nn.log_softmax(logits, axis=-1)
+  # Of at most one class is 1 - p small: that one's is what the others' scores say together.
+  largest = _one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
+  rest = jax.nn.logsumexp(jnp.where(largest, -jnp.inf, logits), axis=-1, keepdims=True)
+  rest -= jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+  others = jnp.log1p(-jnp.exp(jnp.where(largest, -1.0, log_probs)))
+  return -_true_score(log_probs, truth), -jnp.where(largest, rest, others)
+
+
+SEG_LOSS_FORMS = {'linear': _linear, 'hinge': _hinge, 'log': _log}
 
 LOSSES: dict[str, Loss] = {
   'cross_entropy': cross_entropy,
@@ -192,6 +212,7 @@ LOSSES: dict[str, Loss] = {
   'cross_entropy_iou': cross_entropy_iou,
   'seg_loss_linear': functools.partial(seg_loss, form='linear'),
   'seg_loss_hinge': functools.partial(seg_loss, form='hinge'),
+  'seg_loss_log': functools.partial(seg_loss, form='log'),
 }
 
 

@@ -17,7 +17,7 @@ def random_batch(seed, shape=(4, 2, 3, 4), num_classes=5):
 
 
 def loop_seg_loss(logits, labels, form, margin):
-  """Eq. 7 with Eq. 8 or 9, read off the paper pixel by pixel and class by class, in float64."""
+  """Eq. 7 with Eq. 8, 9 or logarithms, pixel by pixel and class by class, in float64."""
   num_classes = logits.shape[-1]
   pixels = [
     (list(map(float, scores)), int(label))
@@ -34,7 +34,12 @@ def loop_seg_loss(logits, labels, form, margin):
     weights += w_p + w_n
     for scores, label in pixels:
       true = scores[label]
-      if label == t:
+      if form == 'log':
+        total = sum(math.exp(score) for score in scores)
+        log_p = scores[t] - math.log(total)
+        log_rest = math.log(sum(math.exp(s) for c, s in enumerate(scores) if c != t) / total)
+        numerator += -w_p * log_p if label == t else -w_n * log_rest
+      elif label == t:
         rival = max(s for c, s in enumerate(scores) if c != label)
         numerator += w_p * (-true if form == 'linear' else max(rival - true + margin, 0))
       elif form == 'linear':
@@ -151,8 +156,10 @@ def test_hinge_compares_with_the_other_classes_even_where_all_scores_are_negativ
   assert losses.seg_loss(jnp.array([[-1.0, -3.0]]), jnp.array([0]), form='hinge') == 0
 
 
-@pytest.mark.parametrize('form', ['linear', 'hinge'])
-@pytest.mark.parametrize('margin', [0.0, 0.7])
+@pytest.mark.parametrize(
+  ('form', 'margin'),
+  [('linear', 0.0), ('linear', 0.7), ('hinge', 0.0), ('hinge', 0.7), ('log', 0.0)],
+)
 @pytest.mark.parametrize('seed', [0, 1])
 def test_seg_loss_is_equation_7_written_as_loops(form, margin, seed):
   logits, labels = random_batch(seed)
@@ -172,6 +179,31 @@ def test_no_gradient_flows_through_the_weights_of_seg_loss(form):
     step[index] = 1e-4
     above, below = (loop_seg_loss(logits + s, labels, form, 0.3) for s in (step, -step))
     assert gradient[index] == pytest.approx((above - below) / 2e-4, abs=1e-5)
+
+
+def test_logarithms_of_sure_and_wrong_pixels_are_exact():
+  # One pixel, scores (50, 0), label 1: F = 1 and G = 0 for both classes, so W_p = 1, W_n = 0, and
+  # the weights add up to 2. -ln p_1 = 50 + ln(1 + e^-50). A second one of label 0 adds to class 0:
+  # G = 1, F = 2, W_p = 1/2, W_n = 1/4, -ln(1 - p_0) = 50; class 1: F = 1, G = 0, W_p = 1, W_n = 0.
+  wrong = losses.seg_loss(jnp.array([[50.0, 0.0]]), jnp.array([1]), form='log')
+  assert wrong == pytest.approx(50 / 2)
+  both = losses.seg_loss(jnp.array([[50.0, 0.0]] * 2), jnp.array([1, 0]), form='log')
+  assert both == pytest.approx((50 / 4 + 50) / (2 * 1.75))
+
+
+def test_the_best_answer_to_logarithms_is_the_best_decision_for_iou():
+  # Equal pixels of which a share q is of class 1; the rest of the picture fixes its IoU at 0.6.
+  # W_p q (-ln p) + W_n (1 - q) (-ln(1 - p)) is least at p > 1/2 if and only if q > iou / (1 + iou).
+  iou, union = 0.6, 1000.0
+  for share, wins in ((0.37, False), (0.38, True)):  # 0.6 / 1.6 = 0.375
+    weight_p, weight_n = losses._seg_loss_weights(jnp.array([iou * union]), jnp.array([union]))
+    best = weight_p * share / (weight_p * share + weight_n * (1 - share))
+    assert (float(best[0]) > 0.5) == wins
+
+
+def test_logarithms_have_no_margin():
+  with pytest.raises(ValueError, match="form 'log' has no margin, but 0.5"):
+    losses.build('seg_loss_log', margin=0.5)(HAND_LOGITS, HAND_LABELS)
 
 
 def test_a_weight_without_its_stop_gradient_would_be_noticed():
@@ -200,7 +232,7 @@ def test_soft_iou_counts_an_absent_class_as_equation_3_does():
 @pytest.mark.parametrize('name', NAMES)
 def test_four_devices_give_the_value_and_gradient_of_one(name):
   # The gradient goes through a parameter that all devices share, as in training.
-  loss = losses.build(name, margin=0.2 if name.startswith('seg') else 0.0)
+  loss = losses.build(name, margin=0.2 if name in ('seg_loss_linear', 'seg_loss_hinge') else 0.0)
   video, labels = random_batch(4)
   labels[0] = 1  # What one device holds is far from what the others hold.
   params = jnp.linspace(0.5, 1.5, 5)

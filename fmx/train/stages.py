@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
@@ -190,9 +190,9 @@ class Stage:
     return tx, optimizer.trainable(params, options.groups, multipliers)
 
   def step_fn(
-    self, total_steps: int
+    self, total_steps: int, *, devices: Sequence[jax.Device] | None = None
   ) -> tuple[optax.GradientTransformation, Callable[[TrainState, dict], tuple]]:
-    """The optimiser, and `train_step` with it on all devices."""
+    """The optimiser, and `train_step` with it on all devices, or on those that are given."""
     tx, trainable = self.optimizer(self.shapes['params'], total_steps)
     step = functools.partial(
       train_step,
@@ -204,7 +204,7 @@ class Stage:
       average=self.options.average,
       axis_name=AXIS,
     )
-    return tx, parallel(step)
+    return tx, parallel(step, devices)
 
   @functools.cached_property
   def logits_of(self) -> Callable[[Variables, dict], jax.Array]:
