@@ -3,35 +3,37 @@
 import numpy as np
 
 BEGIN, END = (
-  0.5,
-  0.65,
-)  # Shares of the usual opening, below and above which a blink begins and ends.
+  0.55,
+  0.7,
+)  # Shares of the usual opening: a blink begins below one, ends above the other.
 AROUND = 5.0  # Seconds before and after a frame whose median opening is the usual one.
-LONGEST_GAP = (
-  0.5  # Seconds. A closed eye may vanish from a mask; one that is gone longer is hidden.
-)
+# Of the face's height. An eye that is usually less open is closed or cast down most of the time,
+# and what it does besides is noise.
+LEAST = 0.03
+# Seconds. A closed eye may vanish from a mask; one that is gone for longer is hidden.
+LONGEST_GAP = 0.5
 
 
 def blinks(times: np.ndarray, openings: np.ndarray) -> list[bool | None]:
   """Says of each frame whether an eye blinks in it.
 
-  A blink begins where the eye is open less than half as far as usual, and ends where it is open
-  for more than 0.65 of that: an eye on the verge does not flicker. What is usual is the median of
-  the eye's own openings in the ten seconds around.
+  A blink begins where the eye is open less than 0.55 as far as usual, and ends where it is open
+  more than 0.7 as far: an eye on the verge does not flicker. What is usual is the median of the
+  eye's own openings in the ten seconds around.
 
   Args:
     times: Seconds, ascending [N]: of the frames in which the face has a mask.
-    openings: In any unit [N]; NaN where the eye has no mask.
+    openings: Shares of the face's height [N]; NaN where the eye has no mask.
 
   Returns:
-    N answers; None where the eye is hidden.
+    N answers; None where it cannot be told: the eye is hidden, or usually closed.
   """
   openings = with_closed(times, openings)
   usual = running_median(times, openings)
   found: list[bool | None] = []
   is_closed, before = False, -np.inf
   for time, opening, median in zip(times, openings, usual):
-    if np.isnan(opening):
+    if np.isnan(opening) or median < LEAST:
       found.append(None)
       continue
     was_closed = is_closed and time - before <= LONGEST_GAP
