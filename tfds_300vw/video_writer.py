@@ -229,8 +229,7 @@ class AlphaWriter(_Writer):
   def _add_stream(
     self, container: OutputContainer, kind: str, height: int, width: int
   ) -> av.VideoStream:
-    added = container.add_stream('libvpx-vp9', rate=self._rate, options=self._options)
-    stream = cast(av.VideoStream, added)
+    stream = container.add_stream('libvpx-vp9', rate=self._rate, options=self._options)
     stream.pix_fmt = 'yuva420p'
     stream.codec_context.colorspace = _ITU601
     stream.codec_context.color_range = _LIMITED_RANGE

@@ -15,8 +15,9 @@ from fmx.extraction.measurements import AREAS, EYES, LOST
 from fmx.labelling.frame_masks import VERDICTS
 
 _SIZE, _DPI = (14, 9), 110  # Inches, and pixels of each.
-_COLORS = colormaps['tab10'].colors
+_COLORS = colormaps['tab10'](range(10))
 _LEGEND = 10  # Faces that are named; more have the same colours again.
+_SURE = 0.9  # Confidence. Below it the axis begins, so that noise looks small.
 _NEIGHBOURS = 1.5  # Frames. A line does not go on where more are missing.
 
 
@@ -52,7 +53,8 @@ def draw_plot(path: pathlib.Path, to: pathlib.Path) -> None:
     for eye, panel in zip(EYES, (left, right)):
       _draw_line(panel, rows, rows[f'{eye}_eye_opening'], color)
       _draw_blinks(panel, rows, rows[f'{eye}_blink'], color)
-    _draw_line(area, rows, sum(rows[name] for name in AREAS.values()), color)
+    total = np.sum([rows[name] for name in AREAS.values()], axis=0)
+    _draw_line(area, rows, total, color)
     _draw_line(confidence, rows, rows['confidence'], color)
     _draw_verdicts(verdict, rows, color)
     mouth.plot([], [], color=color, label=f'face {face}')
@@ -60,7 +62,7 @@ def draw_plot(path: pathlib.Path, to: pathlib.Path) -> None:
   figure.savefig(to, format='png', dpi=_DPI)
 
 
-def _faces(table: pa.Table) -> Iterator[tuple[int, dict[str, np.ndarray], tuple[float, ...]]]:
+def _faces(table: pa.Table) -> Iterator[tuple[int, dict[str, np.ndarray], np.ndarray]]:
   """Yields the id of each face, its columns as float64 with NaN for what is empty, a colour."""
   ids = table['face'].to_numpy()
   codes = {verdict: float(i) for i, verdict in enumerate((LOST, *reversed(VERDICTS)))}
@@ -79,7 +81,9 @@ def _faces(table: pa.Table) -> Iterator[tuple[int, dict[str, np.ndarray], tuple[
     yield int(face), {name: values[rows] for name, values in columns.items()}, color
 
 
-def _draw_line(panel: Axes, rows: dict[str, np.ndarray], values: np.ndarray, color: object) -> None:
+def _draw_line(
+  panel: Axes, rows: dict[str, np.ndarray], values: np.ndarray, color: np.ndarray
+) -> None:
   """Draws a line with gaps where frames are missing, and points where they stand alone."""
   gaps = np.flatnonzero(np.diff(rows['frame']) > _NEIGHBOURS) + 1
   times, values = np.insert(rows['time'], gaps, np.nan), np.insert(values, gaps, np.nan)
@@ -90,7 +94,7 @@ def _draw_line(panel: Axes, rows: dict[str, np.ndarray], values: np.ndarray, col
 
 
 def _draw_blinks(
-  panel: Axes, rows: dict[str, np.ndarray], blinks: np.ndarray, color: object
+  panel: Axes, rows: dict[str, np.ndarray], blinks: np.ndarray, color: np.ndarray
 ) -> None:
   """Shades the frames of each blink and points at it from above."""
   is_blink = np.concatenate([[False], blinks == 1, [False]])
@@ -105,8 +109,8 @@ def _draw_blinks(
     )  # fmt: skip
 
 
-def _draw_verdicts(panel: Axes, rows: dict[str, np.ndarray], color: object) -> None:
-  panel.plot(rows['time'], rows['verdict'], '|', color=color, markersize=6)
+def _draw_verdicts(panel: Axes, rows: dict[str, np.ndarray], color: np.ndarray) -> None:
+  panel.plot(rows['time'], rows['verdict'], '|', color=color, markersize=7, markeredgewidth=2)
 
 
 def _finish(figure: Figure, axes: np.ndarray, faces: int) -> None:
@@ -119,7 +123,7 @@ def _finish(figure: Figure, axes: np.ndarray, faces: int) -> None:
   for panel in axes[:-1]:
     panel.yaxis.set_major_locator(MaxNLocator(4))
   area.set_ylim(bottom=0)
-  confidence.set_ylim(top=1)
+  confidence.set_ylim(min(confidence.get_ylim()[0], _SURE), 1)
   names = (LOST, *reversed(VERDICTS))
   verdict.set_ylim(-0.5, len(names) - 0.5)
   verdict.set_yticks(range(len(names)), names, fontsize=8)

@@ -33,8 +33,8 @@ class Openings(NamedTuple):
 def measure(masks: FrameMasks, face: Face) -> Openings:
   """Measures one of the faces of a frame."""
   labels = own_labels(masks, face)
-  x, y, width, height = cv2.boundingRect(labels)
-  return openings(labels[y : y + height, x : x + width], face.roll)
+  x, y, width, rows = cv2.boundingRect(labels)
+  return openings(labels[y : y + rows, x : x + width], face.roll)
 
 
 def openings(labels: np.ndarray, roll: float) -> Openings:
@@ -58,22 +58,24 @@ def openings(labels: np.ndarray, roll: float) -> Openings:
 def height(mask: np.ndarray, roll: float) -> float:
   """The most that a region measures from top to bottom, in pixels; 0 for an empty one.
 
-  The region's area is counted in upright columns as wide as a pixel. Each pixel is shared out
-  between the two columns that its middle lies between, so that a turned region gets fractions of
-  pixels instead of steps.
+  The region is turned upright, and the fullest column of that image counts: of pixels on its edge
+  their shares.
 
   Args:
     mask: bool [H, W].
-    roll: By which the upright is turned, radians, clockwise as one sees it.
+    roll: By which it is turned, radians, clockwise as one sees it.
   """
-  across = _across(mask, roll)
-  if not len(across):
+  x, y, width, rows = cv2.boundingRect(mask.view(np.uint8))
+  if not rows:
     return 0.0
-  across -= np.floor(across.min())
-  column = across.astype(np.int64)
-  share, size = across - column, int(column.max()) + 2
-  total = np.bincount(column, 1 - share, size) + np.bincount(column + 1, share, size)
-  return float(total.max())
+  alone = np.ascontiguousarray(mask[y : y + rows, x : x + width], np.float32)
+  matrix = np.array([[np.cos(roll), np.sin(roll), 0], [-np.sin(roll), np.cos(roll), 0]])
+  corners = matrix[:, :2] @ [[-1, width, -1, width], [-1, -1, rows, rows]]
+  low, high = np.floor(corners.min(axis=1)), np.ceil(corners.max(axis=1))
+  matrix[:, 2] = -low
+  size = (high - low).astype(int) + 1
+  upright = cv2.warpAffine(alone, matrix, size.tolist(), flags=cv2.INTER_LINEAR)
+  return float(upright.sum(axis=0).max())
 
 
 def eyes(labels: np.ndarray, roll: float) -> tuple[np.ndarray, np.ndarray]:
