@@ -231,6 +231,7 @@ class AlphaWriter(_Writer):
   ) -> av.VideoStream:
     stream = container.add_stream('libvpx-vp9', rate=self._rate, options=self._options)
     stream.pix_fmt = 'yuva420p'
+    stream.metadata['alpha_mode'] = '1'  # Or the container does not say so, and players are blind.
     stream.codec_context.colorspace = _ITU601
     stream.codec_context.color_range = _LIMITED_RANGE
     if self._pixel_aspect is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from fmx.extraction.sound import Sound, open_sound
 
 _FORMATS = {'.mkv': 'matroska', '.mp4': 'mp4', '.webm': 'webm'}
-_ALPHA = 'ALPHA_MODE'  # Without it players do not look for the transparency in a WebM's packets.
+_ALPHA = 'ALPHA_MODE'  # What Matroska says of transparent video.
 _LEAST_TICKS = 90_000  # A second. Finer than any sound needs to be in step.
 _NOT_THE_SOUND = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 _SLACK = 0.0011  # Seconds. Matroska rounds times to milliseconds.
