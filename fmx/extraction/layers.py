@@ -128,4 +128,4 @@ def check_outputs(outputs: Iterable[str], *, contact_sheet: bool, plot: bool) ->
     ("extraction.outputs with 'coco'", 'coco' in outputs, 'coco', 'pycocotools'),
   ):
     if is_asked and importlib.util.find_spec(library) is None:
-      raise ValueError(f"{name} needs {library}: pip install '{library}', or fmx with [{extra}].")
+      raise ValueError(f'{name} needs {library}: pip install {library} (the extra {extra!r}).')

@@ -76,5 +76,5 @@ def test_without_faces_there_are_images_without_annotations(tmp_path, monkeypatc
 def test_what_lacks_its_library_is_refused_before_anything_is_done(monkeypatch, options, library):
   monkeypatch.setattr(layers.importlib.util, 'find_spec', lambda name: None)
   asked = {'outputs': ('measurements',), 'contact_sheet': False, 'plot': False} | options
-  with pytest.raises(ValueError, match=f"needs {library}: pip install '{library}'"):
+  with pytest.raises(ValueError, match=f'needs {library}: pip install {library} '):
     layers.check_outputs(asked.pop('outputs'), **asked)
