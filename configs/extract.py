@@ -6,9 +6,11 @@ The networks are those that ship with fmx, or others with --config.weights=FOLDE
 the masks of `clip.mp4` go to `clip_masks` in the current folder.
 
 The workdir gets `overlay.mp4` (the video under the class colours, with its sound), `masks/` (a PNG
-of class ids for each frame), `summary.json` (boxes, areas and confidence of every frame, totals,
-temporal quality, speed) and, with --config.contact_sheet, `contact_sheet.png`. The same command
-goes on where it was interrupted.
+of class ids for each frame), `measurements.csv` (a row for each face of a frame: areas, how far
+mouth and eyes are open, blinks), `summary.json` (boxes, areas and confidence of every frame,
+totals, temporal quality, speed) and, with --config.contact_sheet and --config.plot, pictures of
+these. --config.extraction.outputs chooses, and has more. The same command goes on where it was
+interrupted.
 """
 
 from ml_collections import ConfigDict

@@ -108,12 +108,15 @@ def get_config() -> ConfigDict:
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.
+  config.plot = False  # Whether 'extract' draws the measurements over time.
   config.extraction = extraction = ConfigDict()
   extraction.method = 'network'  # 'network', or 'landmarks': the 68-landmark tracker.
   extraction.max_faces = 1  # The largest ones.
   extraction.box = ()  # Of the face in the first frame: x0, y0, x1, y1 in pixels; () finds it.
   extraction.state = 'stream'  # As evaluation.state, through a shot.
   extraction.zoom = True  # Whether the eyes' and the mouth's own models refine the masks.
+  # Any of 'overlay', 'masks', 'measurements', 'cutout' and 'coco'.
+  extraction.outputs = ('overlay', 'masks', 'measurements')
   extraction.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
 
   config.benchmark = benchmark = ConfigDict()

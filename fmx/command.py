@@ -51,8 +51,12 @@ def run(arguments: Sequence[str]) -> int | str:
   config.weights = options.weights
   config.contact_sheet = options.contact_sheet or options.demo
   config.extraction.update(
-    max_faces=options.faces, masks=options.masks, box=tuple(options.box or ())
+    max_faces=options.faces,
+    masks=options.masks,
+    box=tuple(options.box or ()),
+    outputs=options.outputs or config.extraction.outputs,
   )
+  config.plot = options.plot
   terminal.talk(logging.INFO)
   with terminal.Ending(workdir, traceback=options.traceback) as ending:
     job.check(config)
@@ -95,7 +99,14 @@ def make_parser() -> Parser:
     default='png',
     help='a file each frame, or one lossless video (default: png)',
   )
+  parser.add_argument(
+    '--outputs',
+    type=lambda names: tuple(names.split(',')),
+    metavar='NAME,…',
+    help='any of overlay, masks, measurements, cutout and coco (default: the first three)',
+  )
   parser.add_argument('--contact-sheet', action='store_true', help='draws frames on one page')
+  parser.add_argument('--plot', action='store_true', help='draws the measurements over time')
   parser.add_argument(
     '--weights', default='', metavar='FOLDER', help='other networks than those that ship'
   )

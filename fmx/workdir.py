@@ -21,14 +21,38 @@ LOCK_FILE = '.lock'
 CONFIG_FILE = 'config.json'
 # What may differ when a run goes on: how it is computed, not what.
 FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
-OTHER_JOBS = ('weights', 'checkpoint', 'video', 'contact_sheet', 'extraction.', 'benchmark.')
+OTHER_JOBS = (
+  'weights',
+  'checkpoint',
+  'video',
+  'contact_sheet',
+  'plot',
+  'extraction.',
+  'benchmark.',
+)
 # Of an extraction.
 CLAIM = 'extraction.json'
 UNFINISHED = 'unfinished'
 PARTS = 'parts'  # In the folder of what is unfinished.
 OVERLAY = 'overlay.mp4'
+MEASUREMENTS, MEASUREMENTS_CSV = 'measurements.parquet', 'measurements.csv'
+PLOT = 'measurements.png'
+CUTOUT = 'cutout.webm'
+COCO = 'coco.json'
 SUMMARY = 'summary.json'  # Written last.
-OUTPUTS = (SUMMARY, OVERLAY, 'masks', 'masks.mkv', 'faces', 'faces.mkv')
+OUTPUTS = (
+  SUMMARY,
+  OVERLAY,
+  'masks',
+  'masks.mkv',
+  'faces',
+  'faces.mkv',
+  MEASUREMENTS,
+  MEASUREMENTS_CSV,
+  PLOT,
+  CUTOUT,
+  COCO,
+)
 
 
 def folder_of(video: str) -> pathlib.Path:

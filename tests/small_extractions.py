@@ -18,6 +18,7 @@ from fmx.labelling import frame_masks
 from fmx.labelling.frame_masks import Face, FrameMasks
 
 PART_FRAMES = 10
+ALL = ('overlay', 'masks', 'measurements', 'cutout', 'coco')  # Outputs.
 SAMPLE_RATE = 16000
 
 
@@ -161,7 +162,7 @@ def run_killed_again_and_again(path, folder, workdir, step):
   job.METHODS['network'] = lambda config: FakeExtractor()
   job.stop_requests = lambda: contextlib.nullcontext(lambda: 0)  # Which would start jax each time.
   loop.PART_FRAMES = PART_FRAMES
-  made, found = config(path, folder), []
+  made, found = config(path, folder, extraction__outputs=ALL), []
   for kill_at in range(1, 100_000, step):
     process = os.fork()
     if process == 0:

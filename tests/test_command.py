@@ -61,10 +61,12 @@ def test_a_video_alone_is_enough(done):
 
 def test_every_option_reaches_the_job(done):
   options = ['--faces=3', '--masks=video', '--contact-sheet', '--weights=mine', '--out=there']
+  options += ['--outputs=masks,coco', '--plot']
   command.run(['clip.mp4', *options, '--box', '1', '2', '30', '40'])
   ((config, workdir),) = done
   assert workdir == pathlib.Path('there')
-  assert (config.weights, config.contact_sheet) == ('mine', True)
+  assert (config.weights, config.contact_sheet, config.plot) == ('mine', True, True)
+  assert config.extraction.outputs == ('masks', 'coco')
   options = config.extraction
   assert (options.max_faces, options.box, options.masks) == (3, (1, 2, 30, 40), 'video')
 

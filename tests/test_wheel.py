@@ -110,7 +110,8 @@ def test_a_video_becomes_masks_by_the_command_of_the_wheel_alone(with_networks, 
   assert 'Look at clip_masks/overlay.mp4' in done.stdout
   out = tmp_path / 'clip_masks'
   assert {path.name for path in out.iterdir()} == {
-    '.lock', 'contact_sheet.png', 'extraction.json', 'masks', 'overlay.mp4', 'summary.json'
+    '.lock', 'contact_sheet.png', 'extraction.json', 'masks', 'measurements.csv',
+    'measurements.parquet', 'overlay.mp4', 'summary.json',
   }  # fmt: skip
   assert len(list((out / 'masks').iterdir())) == 7
   summary = json.loads((out / 'summary.json').read_text())

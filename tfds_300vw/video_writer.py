@@ -1,4 +1,4 @@
-"""Writes H.264 video, and labels as lossless video: whole under its name, or not at all."""
+"""Writes H.264 video, labels as lossless video, and transparent video: whole or not at all."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 
-_FORMATS = {'.avi': 'avi', '.mkv': 'matroska', '.mp4': 'mp4'}
+_FORMATS = {'.avi': 'avi', '.mkv': 'matroska', '.mp4': 'mp4', '.webm': 'webm'}
 _ITU601, _LIMITED_RANGE = 6, 1  # As FFmpeg numbers them.
 # Newer releases of PyAV convert colours on all cores unless told otherwise.
 ONE_THREAD = {'threads': 1} if 'threads' in (VideoReformatter.reformat.__doc__ or '') else {}
@@ -24,6 +24,8 @@ ONE_THREAD = {'threads': 1} if 'threads' in (VideoReformatter.reformat.__doc__ o
 _X264_OPTIONS = (
   {'x264-params': 'asm=ssse3'} if platform.machine().lower() in ('x86_64', 'amd64') else {}
 )
+# As fast as it writes, for good looks; and no frames out of order, which the opacity cannot have.
+_VP9_OPTIONS = {'deadline': 'realtime', 'cpu-used': '7', 'auto-alt-ref': '0', 'lag-in-frames': '0'}
 
 
 class _Writer:
@@ -181,6 +183,64 @@ class VideoWriter(_Writer):
   def _frame(self, image: np.ndarray) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(image, format='rgb24')
     return self._reformatter.reformat(frame, format=self._stream.pix_fmt, **ONE_THREAD)
+
+
+class AlphaWriter(_Writer):
+  """Writes transparent video (VP9 with alpha), which browsers show. Otherwise as `VideoWriter`.
+
+  FFmpeg's own decoder of VP9 ignores the opacity; the one called libvpx-vp9 gives it.
+
+    with AlphaWriter('cutout.webm', 30) as writer:
+      writer.write(image)  # uint8 [H, W, 4], RGB and opacity.
+  """
+
+  def __init__(
+    self,
+    path: str | os.PathLike[str],
+    frame_rate: float | Fraction,
+    *,
+    crf: float = 24,
+    pixel_aspect: Fraction | None = None,
+  ):
+    """Checks the arguments; the file is made by the first frame.
+
+    Args:
+      path: Where to write; it ends in .webm.
+      frame_rate: Frames a second.
+      crf: Constant rate factor, 0 (best) to 63.
+      pixel_aspect: Width of a pixel by its height, for players; None says nothing.
+
+    Raises:
+      ValueError: another suffix, or a rate that is not positive.
+    """
+    super().__init__(path, frame_rate)
+    if self._path.suffix.lower() != '.webm':
+      raise ValueError(f'{path}: no transparency in this kind of video; end it in .webm.')
+    self._options = {'crf': str(crf), 'b': '0'} | _VP9_OPTIONS
+    self._pixel_aspect = pixel_aspect
+    self._reformatter = VideoReformatter()
+
+  def _check(self, image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+      raise ValueError(
+        f'{self._path}: a frame is {image.dtype} {image.shape}; give uint8 [H, W, 4].'
+      )
+
+  def _add_stream(
+    self, container: OutputContainer, kind: str, height: int, width: int
+  ) -> av.VideoStream:
+    stream = container.add_stream('libvpx-vp9', rate=self._rate, options=self._options)
+    stream.pix_fmt = 'yuva420p'
+    stream.metadata['alpha_mode'] = '1'  # Or the container does not say so, and players are blind.
+    stream.codec_context.colorspace = _ITU601
+    stream.codec_context.color_range = _LIMITED_RANGE
+    if self._pixel_aspect is not None:
+      stream.codec_context.sample_aspect_ratio = self._pixel_aspect
+    return stream
+
+  def _frame(self, image: np.ndarray) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(image, format='rgba')
+    return self._reformatter.reformat(frame, format='yuva420p', **ONE_THREAD)
 
 
 class LabelWriter(_Writer):

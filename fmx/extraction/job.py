@@ -12,23 +12,18 @@ from ml_collections import ConfigDict
 from fmx import pretrained, weights
 from fmx.extraction import joining
 from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
+from fmx.extraction.layers import MASKS, Place, check_outputs, layers_of
 from fmx.extraction.loop import Extractor, Record, extract_parts
-from fmx.extraction.outputs import (
-  Layer,
-  Overlay,
-  Part,
-  PngMasks,
-  VideoMasks,
-  id_colors,
-  read_parts,
-)
+from fmx.extraction.outputs import Layer, Part, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
 from fmx.labelling.frame_masks import DOUBTFUL
 from fmx.stopping import stop_requests
 from fmx.workdir import (
+  MEASUREMENTS,
   OVERLAY,
   PARTS,
+  PLOT,
   SUMMARY,
   UNFINISHED,
   claim_extraction,
@@ -46,8 +41,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
   """Extracts the masks of a video; the same command goes on where it was interrupted.
 
   Args:
-    config: As `configs/extract.py`: `video`, `weights`, `contact_sheet` and `extraction`.
-    workdir: Gets `overlay.mp4`, `masks`, `summary.json` and what else is asked for.
+    config: As `configs/extract.py`: `video`, `weights`, `contact_sheet`, `plot` and `extraction`.
+    workdir: Gets `summary.json`, the outputs and what else is asked for.
 
   Returns:
     The summary, less the frames.
@@ -72,6 +67,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
   if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
     with finishing(workdir, CONTACT_SHEET) as path:
       draw_contact_sheet(workdir / OVERLAY, path)
+  if config.plot and not (workdir / PLOT).exists():
+    from fmx.extraction.plot import draw_plot  # It needs matplotlib.
+
+    with finishing(workdir, PLOT) as path:
+      draw_plot(workdir / MEASUREMENTS, path)
   shutil.rmtree(workdir / UNFINISHED, ignore_errors=True)
   summary.pop('frames')
   return summary
@@ -91,6 +91,7 @@ def check(config: ConfigDict) -> None:
   ):
     if value not in known:
       raise ValueError(f'{name} is {value!r}; it must be {" or ".join(map(repr, known))}.')
+  check_outputs(options.outputs, contact_sheet=config.contact_sheet, plot=config.plot)
   if not 1 <= options.max_faces <= 255:
     raise ValueError(f'extraction.max_faces is {options.max_faces}; it must be 1 to 255.')
   if options.box and (len(options.box) != 4 or not is_box(options.box)):
@@ -130,17 +131,7 @@ def landmarks(config: ConfigDict) -> Extractor:
   return LandmarkTracker(max_faces=options.max_faces, box=tuple(options.box) or None)
 
 
-def png_masks(workdir: pathlib.Path, name: str, frame_rate: float) -> PngMasks:
-  """A PNG a frame: masks in the class colours, faces in colours of their own."""
-  del frame_rate
-  return PngMasks(workdir, name, face_mask.COLORS if name == 'masks' else id_colors())
-
-
 METHODS: dict[str, Callable[[ConfigDict], Extractor]] = {'network': network, 'landmarks': landmarks}
-MASKS: dict[str, Callable[[pathlib.Path, str, float], Layer]] = {
-  'png': png_masks,
-  'video': VideoMasks,
-}
 
 
 def ingredients(config: ConfigDict, source: Source) -> dict[str, Any]:
@@ -169,13 +160,11 @@ def identity_of(folder: str) -> dict[str, Any]:
 def extract(
   config: ConfigDict, source: Source, extractor: Extractor, workdir: pathlib.Path
 ) -> None:
-  """Writes everything but the contact sheet, and says what came out."""
-  properties = source.properties
+  """Writes everything but the contact sheet and the plot, and says what came out."""
+  properties, options = source.properties, config.extraction
   rate = min(max(properties.frame_rate, _SLOWEST), _FASTEST)
-  names = ('masks', 'faces') if config.extraction.max_faces > 1 else ('masks',)
-  layers: dict[str, Layer] = {
-    name: MASKS[config.extraction.masks](workdir, name, rate) for name in names
-  }
+  place = Place(workdir, source, rate, options.masks)
+  layers = layers_of(place, options.outputs, has_ids=options.max_faces > 1)
   folder = workdir / UNFINISHED / PARTS
   _logger.info(
     '%s: %d frames of %d x %d pixels, %.5g a second.',
@@ -186,21 +175,23 @@ def extract(
     properties.frame_rate,
   )
   with stop_requests() as asked:
-    overlay = Overlay(rate, properties.pixel_aspect)
-    record = extract_parts(source, extractor, folder, {'overlay': overlay, **layers}, asked=asked)
+    record = extract_parts(source, extractor, folder, layers, asked=asked)
   parts, _ = read_parts(folder)
   watch = Stopwatch(record.seconds)
   with watch.timed('join'):
     times = [json.loads(line)['time'] for line in _lines(parts)]
     clock = joining.make_clock(times, rate, 0.0, properties.clock)
-    for layer in layers.values():
-      layer.finish(parts, clock)
-    with finishing(workdir, OVERLAY) as path:
-      sound = join_overlay(parts, path, times, rate, properties, record)
+    sound = None
+    for name, layer in layers.items():
+      if isinstance(layer, Layer):
+        layer.finish(parts, clock)
+      elif name == 'overlay':
+        with finishing(workdir, OVERLAY) as path:
+          sound = join_overlay(parts, path, times, rate, properties, record)
   head = {
     'video': describe(properties, record, clock.duration, sound),
     'weights': None if config.extraction.method != 'network' else named(config.weights),
-    'options': config.extraction.to_dict(),
+    'options': options.to_dict(),
     'classes': dict(enumerate(face_mask.CLASS_NAMES)),
     'totals': {**record.totals.result(), 'temporal_quality': record.quality.result()},
     'speed': speed(record.seconds, record.totals.frames),
@@ -224,7 +215,7 @@ def join_overlay(
   record: Record,
 ) -> str | None:
   """Joins the parts of the overlay and adds the sound; returns what became of that."""
-  files = [(part.folder / OVERLAY, part.first) for part in parts]
+  files = files_of(parts, OVERLAY)
   if properties.kind != 'video':
     joining.join(files, path, joining.make_clock(times, rate), rate)
     return None
@@ -281,7 +272,8 @@ def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
     f'In {totals["windows_refound"]} of {totals["windows"]} windows a face had to be found again; '
     f'a face that was followed has no mask in {lost} frames and a doubtful one in {doubtful}.'
   )
-  print(f'Look at {workdir / OVERLAY}; the numbers are in {workdir / SUMMARY}.')
+  seen = workdir / OVERLAY if 'overlay' in head['options']['outputs'] else workdir
+  print(f'Look at {seen}; the numbers are in {workdir / SUMMARY}.')
 
 
 def _lines(parts: Sequence[Part]) -> Iterator[str]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from fmx.extraction.sound import Sound, open_sound
 
-_FORMATS = {'.mkv': 'matroska', '.mp4': 'mp4'}
+_FORMATS = {'.mkv': 'matroska', '.mp4': 'mp4', '.webm': 'webm'}
+_ALPHA = 'ALPHA_MODE'  # What Matroska says of transparent video.
 _LEAST_TICKS = 90_000  # A second. Finer than any sound needs to be in step.
 _NOT_THE_SOUND = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 _SLACK = 0.0011  # Seconds. Matroska rounds times to milliseconds.
@@ -87,7 +88,7 @@ def join(
   Args:
     parts: Files of one size and codec, and the index of the first frame of each. All but the last
       have more frames than an encoder runs ahead.
-    path: Where to write; .mp4 or .mkv.
+    path: Where to write; .mp4, .mkv or .webm.
     clock: Of all frames.
     frame_rate: That the parts were written with.
     sound: To be added, if any.
@@ -102,6 +103,8 @@ def join(
   with av.open(os.fspath(path), 'w', format=kind, options=options) as output:
     with av.open(os.fspath(parts[0][0])) as first:
       stream = output.add_stream_from_template(first.streams.video[0], opaque=True)
+      if _ALPHA in first.streams.video[0].metadata:
+        stream.metadata[_ALPHA] = first.streams.video[0].metadata[_ALPHA]
     stream.time_base = Fraction(1, clock.ticks)
     packets = [_packets(parts, stream, clock, frame_rate)]
     if sound is not None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from fmx.evaluation.temporal import TemporalQuality
-from fmx.extraction.outputs import PartLayer, PartWriter, read_parts
+from fmx.extraction.outputs import Labelled, PartLayer, PartWriter, read_parts
 from fmx.extraction.report import START, Stopwatch, Totals, frame_entry
 from fmx.extraction.sources import Source
 from fmx.labelling.frame_masks import FrameMasks
@@ -161,7 +161,7 @@ def _add(
 ) -> None:
   """Writes and counts one frame."""
   name = source.name(frame.index)
-  part.add(name, frame, masks, frame_entry(name, frame.time, masks))
+  part.add(Labelled(name, frame, masks), frame_entry(name, frame.time, masks))
   with watch.timed('summary'):
     record.totals.add(masks)
     record.quality.add(masks.labels, is_cut=masks.is_cut)

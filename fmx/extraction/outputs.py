@@ -1,4 +1,4 @@
-"""What extraction writes: the overlay and the masks, in parts that are whole or not there.
+"""What extraction writes, in parts that are whole or not there; here the overlay and the masks.
 
 A part is the frames of some windows that follow each other; its folder gets its name when all of
 it is written.
@@ -14,7 +14,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,23 @@ _LINES, _STATE = 'frames.jsonl', 'state.pickle'
 _PRESET = 'veryfast'  # As large as with 'medium', in less than half of the time.
 _PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
 
-Write = Callable[[str, np.ndarray], None]  # The frame's name, and an image or labels.
+
+class Labelled(NamedTuple):
+  """A frame and what was found in it.
+
+  Attributes:
+    name: Of its own files, without a suffix.
+    frame: Its picture and its time.
+    masks: Of it.
+  """
+
+  name: str
+  frame: Frame
+  masks: FrameMasks
+
+
+Write = Callable[[Labelled], None]
+Pick = Callable[[FrameMasks], np.ndarray]  # Labels or ids, uint8 [H, W].
 
 
 class PartLayer(Protocol):
@@ -40,6 +56,7 @@ class PartLayer(Protocol):
     """Begins a part in its folder."""
 
 
+@runtime_checkable
 class Layer(PartLayer, Protocol):
   """One of the outputs, written part by part, that can finish itself."""
 
@@ -66,12 +83,18 @@ class Part:
     return (self.folder / _LINES).read_text().splitlines()
 
 
+def files_of(parts: Sequence[Part], name: str) -> list[tuple[pathlib.Path, int]]:
+  """The file of that name in each part, and the index of its first frame."""
+  return [(part.folder / name, part.first) for part in parts]
+
+
 class PngMasks:
   """A PNG with palette for each frame, in a folder."""
 
-  def __init__(self, workdir: pathlib.Path, name: str, palette: np.ndarray):
-    """Says where, and the colour of each id, uint8 [K, 3]."""
+  def __init__(self, workdir: pathlib.Path, name: str, pick: Pick, palette: np.ndarray):
+    """Says where, what of the masks, and the colour of each of its values, uint8 [K, 3]."""
     self._folder, self._unfinished = workdir / name, workdir / UNFINISHED / name
+    self._pick = pick
     self._palette = palette.reshape(-1).tolist()
 
   @contextlib.contextmanager
@@ -86,30 +109,30 @@ class PngMasks:
     if self._unfinished.exists():  # Else it was done before an interruption.
       os.replace(self._unfinished, self._folder)
 
-  def _write(self, name: str, labels: np.ndarray) -> None:
-    picture = Image.fromarray(labels).convert('L')
+  def _write(self, labelled: Labelled) -> None:
+    picture = Image.fromarray(self._pick(labelled.masks)).convert('L')
     picture.putpalette(self._palette)
-    picture.save(self._unfinished / f'{name}.png', compress_level=_PNG_LEVEL)
+    picture.save(self._unfinished / f'{labelled.name}.png', compress_level=_PNG_LEVEL)
 
 
 class VideoMasks:
   """One lossless video whose grey levels are the ids."""
 
-  def __init__(self, workdir: pathlib.Path, name: str, frame_rate: float):
-    """Says where, and at which rate parts are written."""
+  def __init__(self, workdir: pathlib.Path, name: str, pick: Pick, frame_rate: float):
+    """Says where, what of the masks, and at which rate parts are written."""
     self._workdir, self._name, self._rate = workdir, f'{name}.mkv', frame_rate
+    self._pick = pick
 
   @contextlib.contextmanager
   def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
     """As `Layer.open_part`."""
     with LabelWriter(folder / self._name, self._rate) as writer:
-      yield lambda name, labels: writer.write(labels)
+      yield lambda labelled: writer.write(self._pick(labelled.masks))
 
   def finish(self, parts: Sequence[Part], clock: joining.Clock) -> None:
     """As `Layer.finish`."""
-    files = [(part.folder / self._name, part.first) for part in parts]
     with finishing(self._workdir, self._name) as path:
-      joining.join(files, path, clock, self._rate)
+      joining.join(files_of(parts, self._name), path, clock, self._rate)
 
 
 class Overlay:
@@ -125,7 +148,7 @@ class Overlay:
     with VideoWriter(
       folder / OVERLAY, self._rate, preset=_PRESET, pixel_aspect=self._pixel_aspect
     ) as writer:
-      yield lambda name, image: writer.write(image)
+      yield lambda labelled: writer.write(paint(labelled.frame.image, labelled.masks.labels))
 
 
 def paint(frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -175,8 +198,8 @@ class PartWriter:
     Args:
       parts: The folder.
       number: Of the part.
-      layers: By name: 'overlay', 'masks' and perhaps 'faces'.
-      timed: Gives a context that is timed under a name.
+      layers: By name.
+      timed: Gives a context that is timed under a name, which may be a layer's.
     """
     self._folder, self._partial = parts / f'{number:06d}', parts / f'{number:06d}.partial'
     self._timed = timed
@@ -199,23 +222,17 @@ class PartWriter:
     """Frames so far."""
     return len(self._lines)
 
-  def add(self, name: str, frame: Frame, masks: FrameMasks, entry: dict[str, Any]) -> None:
-    """Appends a frame: its name, its picture, its masks and what the summary says of it."""
-    with self._timed('draw'):
-      painted = paint(frame.image, masks.labels)
-    with self._timed('encode'):
-      self._write['overlay'](name, painted)
-    with self._timed('write'):
-      self._write['masks'](name, masks.labels)
-      if 'faces' in self._write:
-        self._write['faces'](name, masks.ids)
+  def add(self, labelled: Labelled, entry: dict[str, Any]) -> None:
+    """Appends a frame, and what the summary says of it."""
+    for name, write in self._write.items():
+      with self._timed(name):
+        write(labelled)
     self._lines.append(json.dumps(entry, allow_nan=False))
 
   def finish(self, state: Any) -> None:
     """Gives the part its name, with the state from which the next one goes on."""
-    with self._timed('encode'):
-      self._stack.close()
     with self._timed('write'):
+      self._stack.close()
       (self._partial / _LINES).write_text('\n'.join(self._lines) + '\n')
       (self._partial / _STATE).write_bytes(pickle.dumps(state))
       os.replace(self._partial, self._folder)

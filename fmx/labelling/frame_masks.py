@@ -126,6 +126,11 @@ def compose(
   return FrameMasks(index, labels, ids, tuple(found), is_cut, tuple(lost), window)
 
 
+def own_labels(masks: FrameMasks, face: Face) -> np.ndarray:
+  """The class ids of one face of a frame, and nothing of others: uint8 [H, W]."""
+  return masks.labels * (masks.ids == _stored_id(face.id))
+
+
 def check_frame(frame: Any, index: int, size: tuple[int, int] | None) -> None:
   """Raises ValueError if a frame is no image of the size of those before.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_extractions
 from PIL import Image
-from small_extractions import FakeExtractor, config, expected_masks, pictures, write_video
+from small_extractions import ALL, FakeExtractor, config, expected_masks, pictures, write_video
 
 from fmx import pretrained
 from fmx.extraction import job, loop, outputs
@@ -39,11 +39,20 @@ def clip(tmp_path_factory):
 @pytest.fixture(scope='module')
 def uninterrupted(clip, tmp_path_factory):
   """What comes out where nothing disturbs."""
-  folder = tmp_path_factory.mktemp('uninterrupted')
+  return extracted(clip, tmp_path_factory.mktemp('uninterrupted'))
+
+
+@pytest.fixture(scope='module')
+def everything(clip, tmp_path_factory):
+  """The same with all outputs that there are."""
+  return extracted(clip, tmp_path_factory.mktemp('everything'), extraction__outputs=ALL)
+
+
+def extracted(clip, folder, **changes):
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(job.METHODS, 'network', lambda config: FakeExtractor())
     patch.setattr(loop, 'PART_FRAMES', small_extractions.PART_FRAMES)
-    job.run(config(clip, folder), folder / 'out')
+    job.run(config(clip, folder, **changes), folder / 'out')
   return folder / 'out'
 
 
@@ -62,9 +71,12 @@ def assert_same_result(workdir, other):
   ours, theirs = summary_of(workdir), summary_of(other)
   ours.pop('weights'), theirs.pop('weights')
   assert ours == theirs
-  for name in ('overlay.mp4', *(f'masks/{i:06d}.png' for i in range(1, 34))):
-    assert (workdir / name).read_bytes() == (other / name).read_bytes(), name
   assert names(workdir) == names(other)
+  assert names(workdir / 'masks') == [f'{i:06d}.png' for i in range(1, 34)]
+  for path in other.rglob('*'):
+    if path.is_file() and path.name not in ('summary.json', 'extraction.json'):
+      name = path.relative_to(other)
+      assert (workdir / name).read_bytes() == path.read_bytes(), name
 
 
 def names(folder):
@@ -99,7 +111,10 @@ def stamps(path):
 
 
 def test_every_frame_gets_its_mask_and_its_place_in_the_overlay(clip, uninterrupted):
-  assert names(uninterrupted) == ['extraction.json', 'masks', 'overlay.mp4', 'summary.json']
+  assert names(uninterrupted) == [
+    'extraction.json', 'masks', 'measurements.csv', 'measurements.parquet', 'overlay.mp4',
+    'summary.json',
+  ]  # fmt: skip
   images = images_of(clip)
   expected = expected_masks(images)
   assert names(uninterrupted / 'masks') == [f'{i:06d}.png' for i in range(1, 34)]
@@ -145,7 +160,7 @@ def test_the_summary_says_what_is_in_each_frame(clip, uninterrupted):
   assert totals['temporal_quality']['pairs'] == 31  # None across the cut.
 
 
-def test_an_extraction_that_is_killed_again_and_again_ends_the_same(clip, uninterrupted, tmp_path):
+def test_an_extraction_that_is_killed_again_and_again_ends_the_same(clip, everything, tmp_path):
   # Each run is killed some changes of files later than the one before: in masks, at the end of
   # parts, while they are joined, and while what is unfinished is removed.
   command = [sys.executable, small_extractions.__file__, clip, tmp_path, tmp_path / 'out', '4']
@@ -157,7 +172,7 @@ def test_an_extraction_that_is_killed_again_and_again_ends_the_same(clip, uninte
   status, parts = json.loads(done.stdout.splitlines()[-1])
   assert status == 0, done.stderr
   assert len(set(parts)) >= 4  # Out of 0 to 4 whole parts.
-  assert_same_result(tmp_path / 'out', uninterrupted)
+  assert_same_result(tmp_path / 'out', everything)
 
 
 def test_an_extraction_that_is_asked_to_stop_goes_on_to_the_same(
@@ -304,7 +319,13 @@ def test_a_folder_of_frames_lends_the_masks_its_names(tmp_path):
 
 def test_masks_and_ids_come_back_exactly_from_lossless_videos(clip, tmp_path, monkeypatch):
   monkeypatch.setitem(job.METHODS, 'network', lambda config: FakeExtractor(3))
-  made = config(clip, tmp_path, extraction__masks='video', extraction__max_faces=3)
+  made = config(
+    clip,
+    tmp_path,
+    extraction__masks='video',
+    extraction__max_faces=3,
+    extraction__outputs=('overlay', 'masks'),
+  )
   job.run(made, tmp_path / 'out')
   assert names(tmp_path / 'out') == [
     'extraction.json', 'faces.mkv', 'masks.mkv', 'overlay.mp4', 'summary.json'
@@ -440,6 +461,21 @@ def test_what_cannot_be_extracted_is_one_sentence_and_nothing_is_written(
     (clip, {'weights': ''}, 'No trained networks came with this copy of fmx'),
     (clip, {'extraction__method': 'magic'}, "extraction.method is 'magic'; it must be 'network'"),
     (clip, {'extraction__masks': 'gif'}, "extraction.masks is 'gif'; it must be 'png' or 'video'"),
+    (
+      clip,
+      {'extraction__outputs': ('gif',)},
+      "extraction.outputs has 'gif'; it may have 'overlay', ",
+    ),
+    (
+      clip,
+      {'extraction__outputs': ('masks',), 'contact_sheet': True},
+      "contact_sheet is drawn from 'overlay': add that to extraction.outputs",
+    ),
+    (
+      clip,
+      {'extraction__outputs': ('masks',), 'plot': True},
+      "plot is drawn from 'measurements': add that",
+    ),
     (clip, {'extraction__max_faces': 0}, 'extraction.max_faces is 0'),
     (clip, {'extraction__box': (5, 5, 5, 9)}, r'extraction\.box is \(5, 5, 5, 9\); give x0'),
     (clip, {'extraction__box': (5, 9)}, r'extraction\.box is \(5, 9\)'),

@@ -1,5 +1,6 @@
 import json
 import pickle
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from small_extractions import PART_FRAMES, FakeExtractor, expected_masks, pictur
 from fmx.extraction import joining, outputs, report
 from fmx.extraction.loop import Record, extract_parts
 from fmx.extraction.sources import FOLDER_RATE, open_source
+from fmx.labelling.frame_masks import FrameMasks
 from tfds_300vw import face_mask, video
 from tfds_300vw.pictures import overlay
 from tfds_300vw.video_writer import LabelWriter, VideoWriter
@@ -35,9 +37,9 @@ def test_faces_next_to_each_other_in_number_have_colours_that_differ():
 
 def test_mask_files_have_ids_as_indices_and_class_colours_as_palette(tmp_path):
   labels = np.random.default_rng(0).integers(0, 5, (9, 7), np.uint8)
-  masks = outputs.PngMasks(tmp_path, 'masks', face_mask.COLORS)
+  masks = outputs.PngMasks(tmp_path, 'masks', attrgetter('labels'), face_mask.COLORS)
   with masks.open_part(tmp_path) as write:
-    write('0001', labels)
+    write(outputs.Labelled('0001', None, FrameMasks(0, labels, labels, (), False)))
   assert not (tmp_path / 'masks').exists()
   masks.finish([], None)
   masks.finish([], None)  # Again, after an interruption.
@@ -108,7 +110,7 @@ def test_parts_join_to_the_frames_in_their_order(tmp_path):
 
 
 def layers_of(folder):
-  masks = outputs.VideoMasks(folder, 'masks', 25)
+  masks = outputs.VideoMasks(folder, 'masks', attrgetter('labels'), 25)
   return {'overlay': outputs.Overlay(25, None), 'masks': masks}
 
 
@@ -116,18 +118,18 @@ def test_a_part_that_is_not_finished_is_not_there(tmp_path):
   watch = report.Stopwatch({})
   layers = {
     'overlay': outputs.Overlay(25, None),
-    'masks': outputs.VideoMasks(tmp_path, 'masks', 25),
+    'masks': outputs.VideoMasks(tmp_path, 'masks', attrgetter('labels'), 25),
   }
   image = pictures(1)[0]
   (masks,) = expected_masks([image])
   frame = video.Frame(0, 0.0, image)
   for number in (1, 2):
     part = outputs.PartWriter(tmp_path / 'parts', number, layers, watch.timed)
-    part.add('000001', frame, masks, {'index': 0})
+    part.add(outputs.Labelled('000001', frame, masks), {'index': 0})
     assert len(part) == 1
     part.finish({'after': number})
   broken = outputs.PartWriter(tmp_path / 'parts', 3, layers, watch.timed)
-  broken.add('000002', frame, masks, {'index': 1})
+  broken.add(outputs.Labelled('000002', frame, masks), {'index': 1})
   parts, state = outputs.read_parts(tmp_path / 'parts')
   assert [(part.first, part.stop) for part in parts] == [(0, 1), (1, 2)]
   assert parts[1].lines() == ['{"index": 0}']
@@ -159,7 +161,7 @@ def test_only_a_few_frames_are_held_however_long_the_video(tmp_path):
 
   layers = {
     'overlay': outputs.Overlay(25, None),
-    'masks': outputs.VideoMasks(tmp_path, 'masks', 25),
+    'masks': outputs.VideoMasks(tmp_path, 'masks', attrgetter('labels'), 25),
   }
   record = extract_parts(Counted(), FakeExtractor(), tmp_path / 'parts', layers, asked=lambda: 0)
   assert (record.next_index, record.is_end) == (120, True)
