@@ -82,10 +82,7 @@ class FaceMaskExtractor:
     """
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
-    if max_faces < 1:
-      raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
-    if box is not None and (len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]):
-      raise ValueError(f'box is {tuple(box)}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.')
+    frame_masks.check_choice(max_faces, box)
     if weights is None:
       weights = pretrained.folder()
     models = dict(weights) if isinstance(weights, Mapping) else weights_folder.load(weights)
