@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fmx.finding.overlap import iou
 from fmx.models.finder import CENTRE, HEAT, POINTS, SIZE, STRIDE, UNIT_SIZE
 from tfds_300vw.pose import Pose, roll_of
 
@@ -73,7 +74,4 @@ def is_same(face: Found, other: Found) -> bool:
   distance = np.hypot(face.pose.x - other.pose.x, face.pose.y - other.pose.y)
   if distance < _INSIDE * max(face.pose.size, other.pose.size):
     return True
-  a, b = face.box(), other.box()
-  low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-  shared = np.prod(np.maximum(high - low, 0))
-  return bool(shared > _OVERLAP * (face.pose.size**2 + other.pose.size**2 - shared))
+  return bool(iou(face.box()[None], other.box()[None])[0, 0] > _OVERLAP)

@@ -9,7 +9,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from fmx.finding.motion import shared
+from fmx.finding.overlap import shared
 from tfds_300vw.pose import Pose, move
 
 _TURNS = (-60.0, 60.0)  # Degrees.

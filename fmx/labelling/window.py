@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fmx.finding.follower import Follower, Shown
+from fmx.finding.follower import Follower
 from fmx.finding.looking import Finder, distinct, look, look_harder
+from fmx.finding.tracks import Shown
 from fmx.labelling import frame_masks
 from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, settled
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks

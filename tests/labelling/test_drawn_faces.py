@@ -23,8 +23,8 @@ from drawn_scenes import (
 
 from fmx import FaceMaskExtractor
 from fmx.evaluation.confusion import confusion_counts, mean_iou
-from fmx.finding.follower import PATIENCE
 from fmx.finding.looking import Seen
+from fmx.finding.tracks import PATIENCE
 from fmx.labelling import extractor as module
 from tfds_300vw.pose import Pose
 
