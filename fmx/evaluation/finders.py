@@ -12,7 +12,7 @@ import numpy as np
 from fmx.data.finder_scenes import scene, without_faces
 from fmx.data.prepared import FrameExample
 from fmx.finding.finder import LONG_SIDE, Finder
-from fmx.finding.peers import iou
+from fmx.finding.overlap import iou
 from tfds_300vw import boxes as boxes_of
 from tfds_300vw.pose import Pose, face_pose
 

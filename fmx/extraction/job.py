@@ -17,7 +17,7 @@ from fmx.extraction.loop import Extractor, Record, extract_parts
 from fmx.extraction.outputs import Layer, Part, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
-from fmx.labelling.frame_masks import DOUBTFUL
+from fmx.labelling.frame_masks import DOUBTFUL, is_box
 from fmx.stopping import stop_requests
 from fmx.workdir import (
   MEASUREMENTS,
@@ -94,7 +94,7 @@ def check(config: ConfigDict) -> None:
   check_outputs(options.outputs, contact_sheet=config.contact_sheet, plot=config.plot)
   if not 1 <= options.max_faces <= 255:
     raise ValueError(f'extraction.max_faces is {options.max_faces}; it must be 1 to 255.')
-  if options.box and (len(options.box) != 4 or not is_box(options.box)):
+  if options.box and not is_box(options.box):
     raise ValueError(
       f'extraction.box is {tuple(options.box)}; give x0, y0, x1, y1 in pixels with x0 < x1 and '
       'y0 < y1, for instance --config.extraction.box="(120, 40, 320, 260)", or in the command fmx '
@@ -102,11 +102,6 @@ def check(config: ConfigDict) -> None:
     )
   if options.method == 'network' and not config.weights:
     pretrained.folder()
-
-
-def is_box(box: Sequence[float]) -> bool:
-  """Whether there is something in it."""
-  return box[0] < box[2] and box[1] < box[3]
 
 
 def network(config: ConfigDict) -> Extractor:
@@ -120,6 +115,7 @@ def network(config: ConfigDict) -> Extractor:
     box=tuple(options.box) or None,
     state=options.state,
     zoom=options.zoom,
+    finder=options.finder,
   )
 
 

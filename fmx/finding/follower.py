@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from fmx.finding import appearance, motion
 from fmx.finding.association import BRIEF, Known, Stranger, associate, is_crowded
 from fmx.finding.looking import Found
-from tfds_300vw.pose import Pose, move
+from fmx.finding.overlap import shared
+from fmx.finding.tracks import (
+  PATIENCE,
+  Course,
+  Shown,
+  Track,
+  after_shown,
+  course_of,
+  seen_again,
+  upright,
+)
+from tfds_300vw.pose import Pose
 
-PATIENCE = 30  # Frames, a second: so long a face is shown that the finder does not see.
 MEMORY = 300  # Frames, ten seconds: so long a face keeps its id without being seen.
 NEW = 0.4  # Confidence with which a face begins; what is followed may be less sure.
 
@@ -21,88 +30,6 @@ _MAX_TRACKS = 64
 _STRANGER_MEMORY = 15  # Frames, for a face that was never shown.
 _CLOSE = 0.25  # Shared area from which one face may hide another.
 _HOLD = 1.5  # By how much a face must be larger than one that is shown to take its place.
-_OVERLOOKED = 2  # Frames from a sighting to one in which a face is overlooked.
-_LOOKS_GAIN = 0.15
-_BIAS_GAIN = 0.3
-_MAX_BIAS = 0.15  # Of the size: so far a mask may correct a pose.
-_MAX_STEP = (
-  0.2  # Of the size: so far a mask may lead a face that the finder does not see, a window,
-)
-_MAX_DRIFT = 0.5  # and so far in all.
-
-
-@dataclasses.dataclass(frozen=True)
-class Track:
-  """What is known of one face; arrays are never changed in place.
-
-  Attributes:
-    key: Of this track, whether it is shown or not.
-    id: What people see, from 1; None until it is shown.
-    time: Index of the frame in which it was last seen.
-    vector: Its smoothed pose there, see `motion`.
-    velocity: Of its centre, pixels a frame, [2].
-    points: [5, 2] in units of the face's size around its middle, upright.
-    looks: See `appearance`.
-    sightings: Looks at which it was seen.
-    bias: What masks add to the pose: centre in units of the size, upright, and log size, [3].
-    drift: Where a mask has led it since the finder lost it, pixels, [2].
-    since: Index of the first frame in which it had a mask.
-    shown: Index of the last one; -1 for none.
-    is_shown: Whether the last window showed it.
-    is_given: Whether the user pointed at it.
-    failures: Windows in a row in which its masks were none of a face, while it was never shown.
-  """
-
-  key: int
-  id: int | None
-  time: int
-  vector: np.ndarray
-  velocity: np.ndarray
-  points: np.ndarray
-  looks: np.ndarray
-  sightings: int = 1
-  bias: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
-  drift: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
-  since: int = -1
-  shown: int = -1
-  is_shown: bool = False
-  is_given: bool = False
-  failures: int = 0
-
-  def expected(self, time: int | np.integer) -> np.ndarray:
-    """The vector of where it will be."""
-    return motion.expected(self.vector, self.velocity, time - self.time)
-
-
-class Course(NamedTuple):
-  """One face in all frames of a window.
-
-  Attributes:
-    key: Of the track.
-    poses: Of each of the t frames.
-    points: Where the finder's five points are, float64 [t, 5, 2], pixels.
-    is_seen: Whether the finder sees the face in the frame, or around it, bool [t].
-  """
-
-  key: int
-  poses: tuple[Pose, ...]
-  points: np.ndarray
-  is_seen: np.ndarray
-
-
-class Shown(NamedTuple):
-  """What the masks of a window say of a face.
-
-  Attributes:
-    frames: Indices in the video of the frames that have a mask.
-    offset: Of the masks from the poses, centre in units of the size, upright, and log size, [3]:
-      the median over these frames, or where it was not seen that of the last one.
-    is_seen: Whether the finder saw the face in the window.
-  """
-
-  frames: Sequence[int]
-  offset: np.ndarray
-  is_seen: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +101,7 @@ class Follower:
       course
       for track in follower.tracks
       if (
-        course := _course(
+        course := course_of(
           track, knots, seen.get(track.key, set()), sorted(looks), len(frames), start
         )
       )
@@ -198,7 +125,7 @@ class Follower:
 
     def is_hidden(course: Course) -> bool:
       return not course.is_seen.any() and any(
-        motion.shared(course.poses[-1], other.poses[-1]) > _CLOSE for other in seen
+        shared(course.poses[-1], other.poses[-1]) > _CLOSE for other in seen
       )
 
     def rank(course: Course) -> tuple:
@@ -229,7 +156,7 @@ class Follower:
         ids[track.key], next_id = next_id, next_id + 1
     for track in self.tracks:
       if track.key in shown:
-        track = _shown(track, shown[track.key], ids.get(track.key, track.id))
+        track = after_shown(track, shown[track.key], ids.get(track.key, track.id))
       else:
         failures = track.failures + (track.key in failed and track.id is None)
         track = dataclasses.replace(track, is_shown=False, failures=failures)
@@ -291,115 +218,13 @@ class Follower:
     for place, (face, stranger) in enumerate(zip(found, strangers)):
       if place in pairs:
         index = pairs[place]
-        tracks[index] = _seen_again(tracks[index], face, stranger, time)
+        tracks[index] = seen_again(tracks[index], face, stranger, time)
         keys.append(tracks[index].key)
       elif face.confidence >= NEW:
         vector = motion.vector_of(face.pose)
         tracks.append(
-          Track(next_key, None, time, vector, np.zeros(2), _upright(face), stranger.looks)
+          Track(next_key, None, time, vector, np.zeros(2), upright(face), stranger.looks)
         )
         keys.append(next_key)
         next_key += 1
     return dataclasses.replace(self, tracks=tuple(tracks), next_key=next_key), keys
-
-
-def _seen_again(track: Track, face: Found, stranger: Stranger, time: int) -> Track:
-  """A track with a new sighting of its face."""
-  frames = time - track.time
-  vector, velocity = motion.vector_of(face.pose), np.zeros(2)
-  if frames <= BRIEF and track.sightings:
-    vector, velocity = motion.smoothed(track.vector, track.velocity, frames, vector)
-  return dataclasses.replace(
-    track,
-    time=time,
-    vector=vector,
-    velocity=velocity,
-    points=_upright(face),
-    # Next to another face it might be that one's.
-    looks=track.looks
-    if stranger.is_crowded
-    else appearance.blended(track.looks, stranger.looks, _LOOKS_GAIN),
-    sightings=track.sightings + 1,
-    drift=np.zeros(2),
-  )
-
-
-def _course(
-  track: Track,
-  knots: Mapping[int, Sequence[tuple[int, np.ndarray]]],
-  seen: set[int],
-  looks: Sequence[int],
-  length: int,
-  start: int,
-) -> Course | None:
-  """The course of a face; None if it is neither there nor likely to be."""
-  wanted = np.arange(length)
-  if seen:
-    times, vectors = zip(*knots[track.key])
-    vectors = motion.between(times, vectors, wanted)
-    for time in range(times[-1] + 1, length):
-      vectors[time] = motion.expected(track.vector, track.velocity, time - times[-1])
-  elif track.is_shown or (track.is_given and track.shown < 0):
-    if start - track.time > PATIENCE:
-      return None
-    vectors = np.stack([track.expected(start + time) for time in wanted])
-    vectors[:, :2] += track.drift
-  else:
-    return None
-  poses = tuple(_corrected(motion.pose_of(vector), track.bias) for vector in vectors)
-  points = np.stack([_placed(track.points, motion.pose_of(vector)) for vector in vectors])
-  is_seen = _is_seen(seen, looks, length)
-  if track.is_given and track.shown < 0:
-    is_seen[:] = True  # By the user.
-  return Course(track.key, poses, points, is_seen)
-
-
-def _is_seen(seen: set[int], looks: Sequence[int], length: int) -> np.ndarray:
-  """Of each frame whether the finder saw the face: in it, or next to it where it did not look.
-
-  A frame in which it is overlooked counts as well if it is seen shortly before and after.
-  """
-  found = np.zeros(length, bool)
-  for time in range(length):
-    before = max((look for look in looks if look <= time), default=None)
-    behind = min((look for look in looks if look >= time), default=None)
-    around = [other - time for other in seen if abs(other - time) <= _OVERLOOKED]
-    found[time] = (
-      before in seen or behind in seen or (bool(around) and min(around) < 0 < max(around))
-    )
-  return found
-
-
-def _shown(track: Track, shown: Shown, face_id: int | None) -> Track:
-  """A track after its face was shown."""
-  if shown.is_seen:
-    goal = np.clip(track.bias + shown.offset, -_MAX_BIAS, _MAX_BIAS)
-    track = dataclasses.replace(track, bias=track.bias + _BIAS_GAIN * (goal - track.bias))
-  else:
-    pose = motion.pose_of(track.vector)
-    step = np.clip(shown.offset[:2], -_MAX_STEP, _MAX_STEP) * pose.size
-    cos, sin = np.cos(pose.roll), np.sin(pose.roll)
-    drift = track.drift + (cos * step[0] - sin * step[1], sin * step[0] + cos * step[1])
-    limit = _MAX_DRIFT * pose.size
-    drift = drift * min(1.0, limit / max(float(np.hypot(*drift)), 1e-9))
-    track = dataclasses.replace(track, drift=drift)
-  since = min(shown.frames) if track.id is None else track.since
-  return dataclasses.replace(
-    track, id=face_id, since=since, shown=max(shown.frames), is_shown=True, failures=0
-  )
-
-
-def _corrected(pose: Pose, bias: np.ndarray) -> Pose:
-  """A pose with what masks add to it."""
-  return pose.moved(bias[:2] * pose.size, pose.size * float(np.exp(bias[2])))
-
-
-def _upright(face: Found) -> np.ndarray:
-  """The five points in units of the face's size around its middle, upright: [5, 2]."""
-  return move(np.asarray(face.points, np.float64), face.pose.matrix(1, margin=1.0))
-
-
-def _placed(points: np.ndarray, pose: Pose) -> np.ndarray:
-  """Such points of a face in a pose, pixels: [5, 2]."""
-  cos, sin = np.cos(pose.roll), np.sin(pose.roll)
-  return pose.size * points @ np.array([[cos, sin], [-sin, cos]]) + (pose.x, pose.y)

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fmx.finding.overlap import iou
 from fmx.models.finder import CENTRE, HEAT, POINTS, SIZE, STRIDE, UNIT_SIZE
 from tfds_300vw.pose import Pose, roll_of
 
+# Where the five points of a face are in the mean, in units of its size around its middle.
+USUAL_POINTS = np.array([[-0.22, -0.31], [0.22, -0.31], [0, -0.08], [-0.19, 0.15], [0.19, 0.15]])
 _OVERLAP = 0.35  # IoU above which two are one face,
 _INSIDE = 0.4  # as they are if the middle of one is nearer than this share of the other's size.
 
@@ -35,6 +38,12 @@ class Found:
     half = self.pose.size / 2
     middle = np.array([self.pose.x, self.pose.y]) + 0.5
     return np.concatenate([middle - half, middle + half])
+
+
+def usual_points(pose: Pose) -> np.ndarray:
+  """Where the five points of a face in a pose are in the mean, pixels: float64 [5, 2]."""
+  cos, sin = np.cos(pose.roll), np.sin(pose.roll)
+  return pose.size * USUAL_POINTS @ np.array([[cos, sin], [-sin, cos]]) + (pose.x, pose.y)
 
 
 def decoded(output: np.ndarray, *, confidence: float, scale: np.ndarray) -> list[Found]:
@@ -73,7 +82,4 @@ def is_same(face: Found, other: Found) -> bool:
   distance = np.hypot(face.pose.x - other.pose.x, face.pose.y - other.pose.y)
   if distance < _INSIDE * max(face.pose.size, other.pose.size):
     return True
-  a, b = face.box(), other.box()
-  low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-  shared = np.prod(np.maximum(high - low, 0))
-  return bool(shared > _OVERLAP * (face.pose.size**2 + other.pose.size**2 - shared))
+  return bool(iou(face.box()[None], other.box()[None])[0, 0] > _OVERLAP)

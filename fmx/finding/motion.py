@@ -89,11 +89,3 @@ def between(
   known = np.stack(vectors)
   known[:, 3] = np.unwrap(known[:, 3])
   return np.stack([np.interp(wanted, times, known[:, i]) for i in range(4)], axis=1)
-
-
-def shared(pose: Pose, other: Pose) -> float:
-  """Area that the upright squares of two poses share over that of the smaller one, in [0, 1]."""
-  half = (pose.size + other.size) / 2
-  least = min(pose.size, other.size)
-  sides = [min(max(half - abs(gap), 0.0), least) for gap in (pose.x - other.x, pose.y - other.y)]
-  return sides[0] * sides[1] / least**2

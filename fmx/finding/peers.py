@@ -11,6 +11,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from fmx.finding.overlap import iou
+
 # uint8 [H, W, 3] RGB to float64 [M, 5]: x0, y0, x1, y1 in pixels, and a confidence in [0, 1].
 Detector = Callable[[np.ndarray], np.ndarray]
 LEAST = {'libfacedetection': 0.5, 'CenterFace': 0.35}  # Confidence of what is given.
@@ -73,23 +75,3 @@ def joined(found: list[np.ndarray], *, overlap: float = 0.3) -> np.ndarray:
     if not kept or iou(face[None, :4], np.stack(kept)[:, :4]).max() < overlap:
       kept.append(face)
   return np.array(kept).reshape(-1, 5)
-
-
-def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """Area that boxes share over the area that they cover together.
-
-  Args:
-    boxes: [N, 4], x0, y0, x1, y1.
-    others: [M, 4].
-
-  Returns:
-    float64 [N, M] in [0, 1].
-  """
-  boxes, others = np.asarray(boxes, np.float64)[:, None], np.asarray(others, np.float64)[None]
-  low, high = (
-    np.maximum(boxes[..., :2], others[..., :2]),
-    np.minimum(boxes[..., 2:], others[..., 2:]),
-  )
-  shared = np.prod(np.maximum(high - low, 0), axis=-1)
-  areas = [np.prod(each[..., 2:] - each[..., :2], axis=-1) for each in (boxes, others)]
-  return shared / np.maximum(areas[0] + areas[1] - shared, 1e-9)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fmx.finding.follower import Course
+from fmx.finding.tracks import Course
 from fmx.finding.verification import Evidence, examine, face_piece
 from fmx.labelling import merging, parts
 from fmx.labelling.crops import Crop, crop_of, images

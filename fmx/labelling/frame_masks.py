@@ -131,6 +131,24 @@ def own_labels(masks: FrameMasks, face: Face) -> np.ndarray:
   return masks.labels * (masks.ids == _stored_id(face.id))
 
 
+def check_choice(max_faces: int, box: Sequence[int] | None) -> None:
+  """Raises ValueError if no faces can be chosen so.
+
+  Args:
+    max_faces: How many are to be labelled.
+    box: Around the one in the first frame; None for whichever is found.
+  """
+  if max_faces < 1:
+    raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
+  if box is not None and not is_box(box):
+    raise ValueError(f'box is {tuple(box)}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.')
+
+
+def is_box(box: Sequence[int]) -> bool:
+  """Whether these are x0, y0, x1 and y1 of a box with something in it."""
+  return len(box) == 4 and box[0] < box[2] and box[1] < box[3]
+
+
 def check_frame(frame: Any, index: int, size: tuple[int, int] | None) -> None:
   """Raises ValueError if a frame is no image of the size of those before.
 

@@ -303,6 +303,8 @@ def test_what_cannot_be_labelled_is_refused(monkeypatch):
     list(track([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)]))
   with pytest.raises(ValueError, match='max_faces is 0'):
     tracker([], monkeypatch, max_faces=0)
+  with pytest.raises(ValueError, match='give x0, y0, x1, y1'):
+    tracker([], monkeypatch, box=(9, 0, 9, 9))
   track, _ = tracker([[]], monkeypatch, box=(500, 0, 600, 90))
   with pytest.raises(ValueError, match='outside the image'):
     list(track(numbered(1)))

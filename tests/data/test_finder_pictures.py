@@ -65,6 +65,14 @@ def test_scenes_beyond_the_room_are_dropped_and_decoded_again():
   assert frames.reads == 4  # 0, 1 and 2, and 1 again, which had to make room for 2.
 
 
+def test_scenes_that_are_sent_have_all_their_room_again():
+  size = FRAMES[0].image.nbytes
+  scenes = Scenes(FRAMES, room=2 * size)
+  for index in range(3):
+    scenes[index]
+  assert pickle.loads(pickle.dumps(scenes)).__getstate__()['room'] == 2 * size
+
+
 def test_painters_can_be_sent_to_workers():
   sent = pickle.loads(pickle.dumps(painter()))
   np.testing.assert_array_equal(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from drawn_scenes import found_at, usual_points
 
-from fmx.finding.follower import MEMORY, PATIENCE, Follower, Shown
+from fmx.finding.follower import MEMORY, Follower
+from fmx.finding.tracks import PATIENCE, Shown
 from tfds_300vw.pose import Pose
 
 FRAMES = [np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)] * 5

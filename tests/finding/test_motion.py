@@ -57,10 +57,3 @@ def test_poses_in_between_are_interpolated_and_outside_the_nearest():
   assert found[:, 0].tolist() == [0, 0, 5, 10, 10]
   # From 3 to -3 radians it is 0.28 across half a turn, not 6 back.
   np.testing.assert_allclose(found[2, 3], np.pi)
-
-
-def test_shared_area_is_of_the_smaller_square():
-  # Squares of 10 and 20 whose centres are 10 apart in x: 5 x 10 of 100 pixels are shared.
-  assert motion.shared(Pose(0.0, 0.0, 10.0, 0.0), Pose(10.0, 0.0, 20.0, 0.0)) == 0.5
-  assert motion.shared(Pose(0.0, 0.0, 10.0, 0.0), Pose(0.0, 2.0, 20.0, 0.0)) == 1
-  assert motion.shared(Pose(0.0, 0.0, 10.0, 0.0), Pose(99.0, 0.0, 20.0, 0.0)) == 0

@@ -5,7 +5,7 @@ from finder_scenes import frame, landmarks
 from PIL import Image
 
 from fmx.finding import unannotated
-from fmx.finding.peers import PEERS, iou, joined
+from fmx.finding.peers import PEERS, joined
 from tfds_300vw.annotations import write_pts
 
 
@@ -23,11 +23,6 @@ def test_faces_that_two_see_are_there_once():
   )
   np.testing.assert_array_equal(found, [[1, 0, 11, 10, 0.9], [40, 40, 50, 50, 0.4]])
   assert joined([np.zeros((0, 5))]).shape == (0, 5)
-
-
-def test_iou_is_shared_area_over_area_in_all():
-  # 5x10 of 10x10 and 10x10: 50 / 150.
-  np.testing.assert_allclose(iou([[0, 0, 10, 10]], [[5, 0, 15, 10], [20, 0, 30, 10]]), [[1 / 3, 0]])
 
 
 def test_the_command_writes_shares_by_key(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fmx.labelling.frame_masks import Piece, areas, check_frame, compose
+from fmx.labelling.frame_masks import Piece, areas, check_choice, check_frame, compose
 
 
 def piece(face_id, scope, labels):
@@ -57,3 +57,16 @@ def test_areas_count_every_class_but_the_background():
 def test_what_is_no_frame_of_the_video_is_refused(frame, message):
   with pytest.raises(ValueError, match=message):
     check_frame(frame, 4, (8, 8))
+
+
+@pytest.mark.parametrize('box', [(3, 0, 3, 9), (0, 9, 5, 9), (0, 0, 5), (5, 0, 0, 9)])
+def test_a_box_without_anything_in_it_is_refused(box):
+  check_choice(1, None)
+  check_choice(2, (0, 0, 1, 1))
+  with pytest.raises(ValueError, match='give x0, y0, x1, y1'):
+    check_choice(1, box)
+
+
+def test_at_least_one_face_is_labelled():
+  with pytest.raises(ValueError, match='max_faces is 0'):
+    check_choice(0, None)
