@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -17,6 +18,9 @@ LARGEST_SHIFT = 0.25  # Of the mask's middle from the pose's.
 LARGEST_GROWTH = np.log(1.45)  # Of the mask's size over the pose's, either way.
 MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask may touch.
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
+# What follows is of 236 faces of held-out photographs whose masks were right, 27 of them cut off.
+LEAST_CONFIDENCE = 0.85  # With which eyes or mouth alone will do; 0.89 and more.
+LEAST_SHARED = 0.6  # IoU of a mask that the frame cuts off and a usual one; 0.73 to 0.91.
 # Without the finder a mask must be more like a face.
 SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
 SURE_BORDER = 0.1  # As MOST_BORDER.
@@ -98,18 +102,20 @@ def examine(
   touched = np.count_nonzero(face & border) / max(int(np.count_nonzero(border)), 1)
   eyes, mouth = labels == EYES, np.isin(labels, MOUTH)
   has_order = _has_order(eyes, mouth, rows[0], rows[-1])
-  is_solid = (is_cut or LEAST_AREA <= share <= MOST_AREA) and (
-    np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
+  has_eye = min(_distance(eyes, point) for point in points[:2]) <= NEAR * unit
+  has_mouth = _distance(mouth, points[3:].mean(axis=0)) <= NEAR * unit
+  is_marked = (has_eye and has_mouth) or (
+    confidence >= LEAST_CONFIDENCE and (has_eye or has_mouth or has_order)
   )
+  has_extent = (
+    _shared(face, inside, unit) >= LEAST_SHARED if is_cut else (LEAST_AREA <= share <= MOST_AREA)
+  )
+  is_solid = has_extent and np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
   is_face = (
     is_solid
+    and is_marked
     and touched <= MOST_BORDER
     and (is_cut or (shift <= LARGEST_SHIFT and growth <= LARGEST_GROWTH))
-    and (
-      has_order
-      or min(_distance(eyes, point) for point in points[:2]) <= NEAR * unit
-      or _distance(mouth, points[3:].mean(axis=0)) <= NEAR * unit
-    )
   )
   is_sure = (
     is_face
@@ -121,6 +127,19 @@ def examine(
   )
   offset = np.zeros(3) if is_cut else offset
   return Evidence(bool(is_face), bool(is_sure), offset, bool(is_solid and has_order))
+
+
+def _shared(face: np.ndarray, inside: np.ndarray, unit: float) -> float:
+  """IoU of a mask and of where faces usually are in the crop, as far as that shows the frame."""
+  usual = _usual(len(face), unit) & inside
+  return np.count_nonzero(face & usual) / max(int(np.count_nonzero(face | usual)), 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _usual(side: int, unit: float) -> np.ndarray:
+  """The mean outline of faces in upright crops, a rounded square: IoU 0.88 with the mean mask."""
+  along = np.abs(np.arange(side) - (side - 1) / 2) / unit
+  return (along / 0.48) ** 2.8 + (along[:, None] / 0.46) ** 2.8 <= 1
 
 
 def _has_order(eyes: np.ndarray, mouth: np.ndarray, top: int, bottom: int) -> bool:

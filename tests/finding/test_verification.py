@@ -62,10 +62,21 @@ def test_nothing_and_parts_of_a_face_are_none():
   assert judge(skin) == (False, False)
 
 
-def test_eyes_alone_will_do_where_the_finder_sees_them_but_not_without_it():
+def test_eyes_or_mouth_alone_will_do_where_the_network_is_sure():
   labels = crop()
+  eyes, mouth = np.where(labels > 2, 1, labels), np.where(labels == 2, 1, labels)
+  for alone in (eyes, mouth):
+    assert judge(alone.astype(np.uint8)) == (True, False)
+    assert judge(alone.astype(np.uint8), confidence=0.8) == (False, False)
+
+
+def test_an_unsure_mask_must_have_eyes_and_mouth_where_the_finder_sees_them():
+  labels = crop()
+  assert judge(labels, confidence=0.6)[0]
   labels[labels > 2] = 1
-  assert judge(labels) == (True, False)
+  labels[72:74, 44:52] = 3  # Upon the chin: a quarter of the face's size from the mouth.
+  assert (crop() > 0)[72:74, 44:52].all()
+  assert not judge(labels, confidence=0.6)[0]
 
 
 def test_at_the_edge_of_the_frame_a_part_of_a_face_is_one():
@@ -74,6 +85,16 @@ def test_at_the_edge_of_the_frame_a_part_of_a_face_is_one():
   assert judge(crop() * inside, inside)[0]
   evidence = examine(crop() * inside, points(), inside, margin=MARGIN, confidence=1.0)
   assert not evidence.offset.any()  # A half says nothing of the whole.
+
+
+def test_at_the_edge_of_the_frame_what_runs_away_is_no_face():
+  inside = EVERYWHERE.copy()
+  inside[: SIDE // 3] = False
+  labels = crop() * inside
+  assert judge(labels, inside)[0]
+  labels[SIDE // 3 : -2, 2 : SIDE // 2] = np.maximum(labels[SIDE // 3 : -2, 2 : SIDE // 2], 1)
+  labels[SIDE // 2 : -2, SIDE // 2 : -2] = np.maximum(labels[SIDE // 2 : -2, SIDE // 2 : -2], 1)
+  assert not judge(labels, inside)[0]
 
 
 def test_the_piece_in_the_middle_is_the_faces_not_a_larger_one_at_the_border():
