@@ -19,7 +19,10 @@ LARGEST_GROWTH = np.log(1.45)  # Of the mask's size over the pose's, either way.
 MOST_BORDER = 0.25  # Of the crop's border inside of the frame, that the mask may touch.
 NEAR = 0.2  # From one of the finder's points to the nearest pixel of its class.
 # What follows is of 236 faces of held-out photographs whose masks were right, 27 of them cut off.
-LEAST_CONFIDENCE = 0.85  # With which eyes or mouth alone will do; 0.89 and more.
+LEAST_MOUTH = 0.013  # Area over the square of the face's size; 0.018 to 0.105.
+# Confidence with which a mouth alone will do (0.89 and more), or eyes alone: of those none has no
+# mouth, and masks of hanging heads that are taken for upright ones have 0.86 to 0.88.
+MOUTH_ALONE, EYES_ALONE = 0.85, 0.9
 LEAST_SHARED = 0.6  # IoU of a mask that the frame cuts off and a usual one; 0.73 to 0.91.
 # Without the finder a mask must be more like a face.
 SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
@@ -101,11 +104,14 @@ def examine(
   border = _border(inside)
   touched = np.count_nonzero(face & border) / max(int(np.count_nonzero(border)), 1)
   eyes, mouth = labels == EYES, np.isin(labels, MOUTH)
+  mouth &= np.count_nonzero(mouth) >= LEAST_MOUTH * unit**2
   has_order = _has_order(eyes, mouth, rows[0], rows[-1])
   has_eye = min(_distance(eyes, point) for point in points[:2]) <= NEAR * unit
-  has_mouth = _distance(mouth, points[3:].mean(axis=0)) <= NEAR * unit
+  lips = points[3:].mean(axis=0)
+  has_mouth = _distance(mouth, lips) <= NEAR * unit
+  least = MOUTH_ALONE if has_mouth or _is_outside(lips, inside) else EYES_ALONE
   is_marked = (has_eye and has_mouth) or (
-    confidence >= LEAST_CONFIDENCE and (has_eye or has_mouth or has_order)
+    confidence >= least and (has_eye or has_mouth or has_order)
   )
   has_extent = (
     _shared(face, inside, unit) >= LEAST_SHARED if is_cut else (LEAST_AREA <= share <= MOST_AREA)
@@ -148,6 +154,12 @@ def _has_order(eyes: np.ndarray, mouth: np.ndarray, top: int, bottom: int) -> bo
     return False
   places = [(np.nonzero(mask)[0].mean() - top) / (bottom - top + 1) for mask in (eyes, mouth)]
   return places[0] < 0.5 < places[1]
+
+
+def _is_outside(point: np.ndarray, inside: np.ndarray) -> bool:
+  """Whether a point of the crop lies out of the frame."""
+  x, y = np.clip(np.round(point).astype(int), 0, len(inside) - 1)
+  return not inside[y, x]
 
 
 def _border(inside: np.ndarray) -> np.ndarray:

@@ -65,9 +65,23 @@ def test_nothing_and_parts_of_a_face_are_none():
 def test_eyes_or_mouth_alone_will_do_where_the_network_is_sure():
   labels = crop()
   eyes, mouth = np.where(labels > 2, 1, labels), np.where(labels == 2, 1, labels)
-  for alone in (eyes, mouth):
-    assert judge(alone.astype(np.uint8)) == (True, False)
-    assert judge(alone.astype(np.uint8), confidence=0.8) == (False, False)
+  for alone, least in ((eyes, 0.9), (mouth, 0.85)):
+    assert judge(alone.astype(np.uint8), confidence=least + 0.01) == (True, False)
+    assert judge(alone.astype(np.uint8), confidence=least - 0.01) == (False, False)
+
+
+def test_a_mouth_below_the_frame_need_not_be_seen():
+  inside = EVERYWHERE.copy()
+  inside[54:] = False
+  assert judge(crop() * inside, inside, confidence=0.86)[0]
+
+
+def test_a_few_pixels_are_no_mouth():
+  labels = np.minimum(crop(), 1)
+  labels[56:58, 44:52] = 3  # 16 pixels; a mouth has at least 0.013 x (96 / 1.45)^2 = 57.
+  assert not judge(labels)[0]
+  labels[54:59, 40:55] = 3  # 75.
+  assert judge(labels)[0]
 
 
 def test_an_unsure_mask_must_have_eyes_and_mouth_where_the_finder_sees_them():
