@@ -12,10 +12,10 @@ import numpy as np
 from fmx.finding.overlap import shared
 from tfds_300vw.pose import Pose, move
 
-_TURNS = (-60.0, 60.0)  # Degrees.
+_TURNS = (-60.0, 60.0, 180.0)  # Degrees.
 _TILE = 0.6  # Of a side of the frame; four tiles overlap by a third.
 _LEAST_TILE = 160  # Pixels of a tile's longer side: smaller ones show nothing new.
-_ONE = 0.5  # Shared area from which two finds are one face.
+ONE = 0.5  # Shared area from which two finds are one face.
 
 
 class Found(Protocol):
@@ -64,7 +64,7 @@ def look(finder: Finder, frames: Sequence[np.ndarray], times: Sequence[int]) -> 
 
 
 def look_harder(finder: Finder, frame: np.ndarray) -> list[Seen]:
-  """What the finder sees in a frame that is turned either way, and in enlarged parts of it.
+  """What the finder sees in a frame that is turned any way, and in enlarged parts of it.
 
   Args:
     finder: The finder.
@@ -90,11 +90,27 @@ def look_harder(finder: Finder, frame: np.ndarray) -> list[Seen]:
   return distinct(inside)
 
 
+def look_upside_down(
+  finder: Finder, frames: Sequence[np.ndarray], times: Sequence[int]
+) -> dict[int, list[Seen]]:
+  """What the finder sees in some of the frames turned by half a turn; otherwise as `look`.
+
+  Heads that hang it takes for upright ones, if it sees them at all: only there it sees them well.
+  """
+  turned = [np.ascontiguousarray(frame[::-1, ::-1]) for frame in frames]
+  height, width = frames[0].shape[:2]
+  back = np.array([[-1.0, 0, width - 1], [0, -1, height - 1]])
+  return {
+    time: [_moved(face, back) for face in found]
+    for time, found in look(finder, turned, times).items()
+  }
+
+
 def distinct(found: Sequence[Found]) -> list:
   """Leaves out finds that share their place with surer ones."""
   kept: list[Found] = []
   for face in sorted(found, key=lambda face: -face.confidence):
-    if all(shared(face.pose, other.pose) < _ONE for other in kept):
+    if all(shared(face.pose, other.pose) < ONE for other in kept):
       kept.append(face)
   return kept
 

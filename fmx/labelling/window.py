@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fmx.finding.follower import Follower
-from fmx.finding.looking import Finder, distinct, look, look_harder
-from fmx.finding.tracks import Shown
+from fmx.finding.looking import ONE, Finder, distinct, look, look_harder, look_upside_down
+from fmx.finding.overlap import shared
+from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
 from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, settled
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
@@ -94,6 +95,7 @@ def label_window(
     looks |= look(finder, frames, [time for time in range(length) if time not in looks])
     if _is_unseen(first, looks):
       _look_harder(finder, frames, looks, times)
+    _look_upside_down(finder, frames, looks, _rejected(first))
     given_up = frozenset(
       reading.course.key
       for reading, verdicts in zip(first.readings, first.verdicts)
@@ -153,6 +155,38 @@ def _look_harder(
     if not found:
       return
     looks[time] = distinct([*looks[time], *found])
+
+
+def _rejected(first: _Pass) -> list[Course]:
+  """The courses of faces that the finder sees in frames in which their masks are none of a face."""
+  return [
+    reading.course
+    for reading, verdicts in zip(first.readings, first.verdicts)
+    if any(is_seen and not verdict for is_seen, verdict in zip(reading.course.is_seen, verdicts))
+  ]
+
+
+def _look_upside_down(
+  finder: Finder, frames: Sequence[np.ndarray], looks: dict[int, list], courses: Sequence[Course]
+) -> None:
+  """Puts surer finds in the places of those that may be of hanging heads."""
+
+  def found(times: Sequence[int]) -> dict[int, list]:
+    return {
+      time: [
+        face
+        for face in faces
+        if any(shared(face.pose, course.poses[time]) >= ONE for course in courses)
+      ]
+      for time, faces in look_upside_down(finder, frames, times).items()
+    }
+
+  middle = len(frames) // 2
+  if not courses or not (seen := found([middle]))[middle]:
+    return
+  seen |= found([time for time in range(len(frames)) if time != middle])
+  for time, faces in seen.items():
+    looks[time] = distinct([*looks[time], *faces])
 
 
 def _told_apart(first: _Pass, second: _Pass) -> _Pass:

@@ -61,6 +61,19 @@ def test_a_face_on_its_side_is_found_in_turned_frames(degrees):
   assert abs(face.pose.roll - np.radians(degrees)) < 0.05
 
 
+def test_hanging_faces_are_found_in_frames_upside_down():
+  frame = marked(np.zeros((200, 300, 3), np.uint8), np.radians(170))
+  assert looking.look(dots, [frame], [0]) == {0: []}
+  found = looking.look_upside_down(dots, [np.zeros_like(frame), frame], [1])
+  assert list(found) == [1]
+  (face,) = found[1]
+  np.testing.assert_allclose([face.pose.x, face.pose.y], [150, 90], atol=1)
+  np.testing.assert_allclose(face.points, np.tile([150, 90], (5, 1)), atol=1)
+  assert abs(face.pose.roll - np.radians(170)) < 0.05
+  (face,) = looking.look_harder(dots, frame)
+  assert abs(face.pose.roll - np.radians(170)) < 0.05
+
+
 def test_enlarged_parts_are_looked_at_where_the_frame_is_large():
   frame = marked(np.zeros((200, 300, 3), np.uint8), 0.0)
 

@@ -16,6 +16,7 @@ from drawn_scenes import (
   Oracle,
   Video,
   extract,
+  found_at,
   ids_by_name,
   iou,
   models,
@@ -221,6 +222,34 @@ def test_a_lying_head_is_found_where_the_finder_knows_upright_ones_only(roll):
   found = extract(video, EyeFinder())
   assert ids_by_name(video, found)['Ann'] == [1] * 10
   assert found[0].faces[0].verdict == 'refound'
+
+
+class UprightOracle(Oracle):
+  """A finder that takes hanging heads for upright ones, unless it sees the frame upside down."""
+
+  def _look(self, frame):
+    found = super()._look(frame)
+    if found:
+      return [found_at(f.pose.x, f.pose.y, size=f.pose.size, confidence=0.5) for f in found]
+    return [
+      Seen(
+        Pose(WIDTH - 1 - f.pose.x, HEIGHT - 1 - f.pose.y, f.pose.size, f.pose.roll - np.pi),
+        (WIDTH - 1, HEIGHT - 1) - f.points,
+        0.9,
+      )
+      for f in super()._look(np.ascontiguousarray(frame[::-1, ::-1]))
+    ]
+
+
+@pytest.mark.parametrize('roll', [160, 180, -170])
+def test_a_hanging_head_that_is_taken_for_an_upright_one_is_found_upside_down(roll):
+  video = Video()
+  for i in range(10):
+    video.add({'Ann': (120 + 2 * i, 75, 60, roll)})
+  found = extract(video, UprightOracle(video, noise=0))
+  assert ids_by_name(video, found)['Ann'] == [1] * 10
+  assert_never_beyond(video, found)
+  assert abs(np.degrees(found[7].faces[0].roll)) > 150
 
 
 def test_frames_of_noise_have_no_mask_and_harm_nothing():
