@@ -113,6 +113,7 @@ def get_config() -> ConfigDict:
   extraction.max_faces = 1  # The largest ones.
   extraction.box = ()  # Of the face in the first frame: x0, y0, x1, y1 in pixels; () finds it.
   extraction.state = 'stream'  # As evaluation.state, through a shot.
+  extraction.finder = 'auto'  # 'auto' or 'own'; 'CenterFace' or 'libfacedetection' beside it.
   extraction.zoom = True  # Whether the eyes' and the mouth's own models refine the masks.
   extraction.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
 

@@ -51,7 +51,10 @@ def run(arguments: Sequence[str]) -> int | str:
   config.weights = options.weights
   config.contact_sheet = options.contact_sheet or options.demo
   config.extraction.update(
-    max_faces=options.faces, masks=options.masks, box=tuple(options.box or ())
+    max_faces=options.faces,
+    masks=options.masks,
+    box=tuple(options.box or ()),
+    finder=options.finder,
   )
   terminal.talk(logging.INFO)
   with terminal.Ending(workdir, traceback=options.traceback) as ending:
@@ -94,6 +97,12 @@ def make_parser() -> Parser:
     choices=('png', 'video'),
     default='png',
     help='a file each frame, or one lossless video (default: png)',
+  )
+  parser.add_argument(
+    '--finder',
+    default='auto',
+    metavar='NAME',
+    help='own, or CenterFace or libfacedetection beside it (extra peers; default: own)',
   )
   parser.add_argument('--contact-sheet', action='store_true', help='draws frames on one page')
   parser.add_argument(

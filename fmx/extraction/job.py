@@ -114,6 +114,7 @@ def network(config: ConfigDict) -> Extractor:
     box=tuple(options.box) or None,
     state=options.state,
     zoom=options.zoom,
+    finder=options.finder,
   )
 
 

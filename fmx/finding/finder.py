@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, cast
 
 import cv2
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fmx.finding.found import Found, apart, decoded
-from fmx.finding.second_look import DOUBTED, doubted, reviewed, views
+from fmx.finding.second_look import DOUBTED, doubted, reviewed, seen_again, views
 from fmx.models.finder import FinderNetwork
 from fmx.weights import FinderModel
 
@@ -59,6 +60,25 @@ class Finder:
       apart([face for face in faces if face.confidence >= self._confidence])
       for faces in self._again(frames, seen)
     ]
+
+  def closer(self, frame: np.ndarray, faces: Sequence[Found]) -> list[Found | None]:
+    """What an upright and enlarged view shows where faces may be.
+
+    Args:
+      frame: uint8 [H, W, 3] RGB.
+      faces: Where they may be.
+
+    Returns:
+      Of each the face as it is seen there, None where none is.
+    """
+    if not faces:
+      return []
+    outputs = self._said(np.stack([view for face in faces for view in views(frame, face)]))
+    again = [
+      seen_again(face, outputs[2 * number], outputs[2 * number + 1])
+      for number, face in enumerate(faces)
+    ]
+    return [face if face and face.confidence >= self._confidence else None for face in again]
 
   def _said(self, canvases: np.ndarray) -> list[np.ndarray]:
     """What the network says of each canvas: float32 [h, w, 14]."""

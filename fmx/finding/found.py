@@ -12,6 +12,8 @@ from fmx.finding.overlap import iou
 from fmx.models.finder import CENTRE, HEAT, POINTS, SIZE, STRIDE, UNIT_SIZE
 from tfds_300vw.pose import Pose, roll_of
 
+# Where the five points of a face are in the mean, in units of its size around its middle.
+USUAL_POINTS = np.array([[-0.22, -0.31], [0.22, -0.31], [0, -0.08], [-0.19, 0.15], [0.19, 0.15]])
 _OVERLAP = 0.35  # IoU above which two are one face,
 _INSIDE = 0.4  # as they are if the middle of one is nearer than this share of the other's size.
 
@@ -36,6 +38,12 @@ class Found:
     half = self.pose.size / 2
     middle = np.array([self.pose.x, self.pose.y]) + 0.5
     return np.concatenate([middle - half, middle + half])
+
+
+def usual_points(pose: Pose) -> np.ndarray:
+  """Where the five points of a face in a pose are in the mean, pixels: float64 [5, 2]."""
+  cos, sin = np.cos(pose.roll), np.sin(pose.roll)
+  return pose.size * USUAL_POINTS @ np.array([[cos, sin], [-sin, cos]]) + (pose.x, pose.y)
 
 
 def decoded(output: np.ndarray, *, confidence: float, scale: np.ndarray) -> list[Found]:

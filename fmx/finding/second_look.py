@@ -6,6 +6,7 @@ from what only looks like them: a small one shows the frame's own detail, a turn
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import cv2
@@ -54,13 +55,25 @@ def reviewed(face: Found, said: np.ndarray, said_mirrored: np.ndarray) -> Found:
     It in pixels of the frame: its confidence is the mean of the three looks, 0 for one that shows
     nothing; its place the mean of those of the second.
   """
+  again = seen_again(face, said, said_mirrored)
+  if again is None:
+    return dataclasses.replace(face, confidence=face.confidence / 3)
+  return dataclasses.replace(again, confidence=(face.confidence + 2 * again.confidence) / 3)
+
+
+def seen_again(face: Found, said: np.ndarray, said_mirrored: np.ndarray) -> Found | None:
+  """What the second look alone shows of a face, if anything; the arguments are those of `reviewed`.
+
+  Returns:
+    The mean of both views, in pixels of the frame; the confidence is 0 for one without it.
+  """
   seen = [_nearest(said), _nearest(said_mirrored)]
   if seen[1] is not None:
     seen[1] = _mirrored(seen[1])
   looks = [look for look in seen if look is not None]
-  confidence = (face.confidence + sum(look.confidence for look in looks)) / 3
+  confidence = sum(look.confidence for look in looks) / 2
   if not looks:
-    return Found(face.pose, face.points, confidence)
+    return None
   back = cv2.invertAffineTransform(_matrix(face))
   points = move(np.mean([look.points for look in looks], axis=0), back)
   middle = np.mean([(look.pose.x, look.pose.y) for look in looks], axis=0)

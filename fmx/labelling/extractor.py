@@ -14,6 +14,7 @@ from fmx import pretrained
 from fmx import weights as weights_folder
 from fmx.finding.cuts import CutDetector
 from fmx.finding.follower import Follower
+from fmx.finding.found import USUAL_POINTS
 from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
 from fmx.labelling.frame_masks import FrameMasks
@@ -22,9 +23,6 @@ from fmx.labelling.predictor import STATES, Predictor, check_windows
 from fmx.labelling.window import ShotState, label_window
 from tfds_300vw import boxes
 from tfds_300vw.pose import Pose
-
-# Where the five points of a face are in the mean, in units of its size around its middle.
-_USUAL_POINTS = np.array([[-0.22, -0.31], [0.22, -0.31], [0, -0.08], [-0.19, 0.15], [0.19, 0.15]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +58,7 @@ class FaceMaskExtractor:
     box: Sequence[int] | None = None,
     state: str = 'stream',
     zoom: bool = True,
-    finder: Finder | None = None,
+    finder: Finder | str = 'auto',
   ):
     """Loads the networks.
 
@@ -73,11 +71,12 @@ class FaceMaskExtractor:
         window anew, as the paper does. It makes no difference to networks without a memory.
       zoom: Whether the networks of mouth and eyes refine the masks, as far as the weights have
         them.
-      finder: Finds faces; None takes the one of the weights.
+      finder: Finds faces: 'auto' or 'own' is that of the weights alone; 'CenterFace' or
+        'libfacedetection' (extra `peers`) also shows it where to look closer. Or another finder.
 
     Raises:
       ValueError: an option is none of those that exist, or the weights lack the primary network or
-        the finder.
+        the finder, or a finder of others is not installed.
       OSError: the weights cannot be read, or none ship with this copy of fmx.
     """
     if state not in STATES:
@@ -91,7 +90,7 @@ class FaceMaskExtractor:
         f'The weights hold {", ".join(models) or "nothing"}, but masks of whole faces need the '
         "network 'primary'."
       )
-    self._finder = _finder_of(models) if finder is None else finder
+    self._finder = _finder_of(models, finder) if isinstance(finder, str) else finder
     names = ('primary', *(PARTS if zoom else ()))
     used = {name: models[name] for name in names if name in models}
     with_memory = {name: model for name, model in used.items() if model.network.temporal}
@@ -154,7 +153,7 @@ class FaceMaskExtractor:
     """Labels all faces of one window at once."""
     if now.index == 0 and self._box is not None:
       given = now.shot.follower.given(
-        _pose_in(self._box, frames[0].shape[:2]), 0, frames[0], _USUAL_POINTS
+        _pose_in(self._box, frames[0].shape[:2]), 0, frames[0], USUAL_POINTS
       )
       now.shot = dataclasses.replace(now.shot, follower=given)
     masks, now.shot = label_window(
@@ -192,15 +191,16 @@ class _Progress:
     return ExtractionState(self.index, self.size, self.shot, copy.deepcopy(cuts))
 
 
-def _finder_of(models: Mapping[str, Any]) -> Finder:
+def _finder_of(models: Mapping[str, Any], name: str) -> Finder:
   if 'finder' not in models:
     raise ValueError(
       f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where '
       "faces are: take weights with a network 'finder'."
     )
   from fmx.finding.finder import Finder as TrainedFinder
+  from fmx.finding.supplement import supplemented
 
-  return TrainedFinder(models['finder'])
+  return supplemented(TrainedFinder(models['finder']), name)
 
 
 def _pose_in(box: Sequence[int], size: tuple[int, int]) -> Pose:

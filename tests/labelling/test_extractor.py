@@ -213,7 +213,7 @@ def test_what_is_no_video_is_refused(models, frames, message):
     ({'state': 'keep'}, "state is 'keep'; it must be 'stream' or 'reset'"),
     ({'max_faces': 0}, 'max_faces is 0'),
     ({'box': (5, 5, 5, 9)}, r'box is \(5, 5, 5, 9\); give x0, y0, x1, y1'),
-    ({'finder': None}, "hold primary, mouth, eye, but no finder.*'finder'"),
+    ({'finder': 'auto'}, "hold primary, mouth, eye, but no finder.*'finder'"),
   ],
 )
 def test_options_that_do_not_fit_are_refused(models, options, message):
