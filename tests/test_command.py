@@ -61,12 +61,13 @@ def test_a_video_alone_is_enough(done):
 
 def test_every_option_reaches_the_job(done):
   options = ['--faces=3', '--masks=video', '--contact-sheet', '--weights=mine', '--out=there']
-  command.run(['clip.mp4', *options, '--box', '1', '2', '30', '40'])
+  command.run(['clip.mp4', *options, '--finder=CenterFace', '--box', '1', '2', '30', '40'])
   ((config, workdir),) = done
   assert workdir == pathlib.Path('there')
   assert (config.weights, config.contact_sheet) == ('mine', True)
   options = config.extraction
   assert (options.max_faces, options.box, options.masks) == (3, (1, 2, 30, 40), 'video')
+  assert options.finder == 'CenterFace'
 
 
 def test_the_demo_brings_its_own_clip_and_keeps_it(done):

@@ -16,8 +16,8 @@ from tfds_300vw.pose import Pose
 FINDERS = ('auto', 'own', *PEERS)  # What may be asked for; 'auto' is our own.
 OVERLAP = 0.2  # IoU with one of our finds above which a box shows nothing new.
 SURE = 0.6  # Confidence of a box that counts even where the closer look shows nothing.
-# Size of a face over the side of its box, and how far its middle lies below, over that side: medians
-# of 37 faces of held-out photographs, the same for both detectors.
+# Size of a face over the side of its box, and how far its middle lies below, over that side:
+# medians of 37 faces of held-out photographs, the same for both detectors.
 SIZE, LOWER = 0.88, 0.14
 _LONG_SIDE = 2 * LONG_SIDE  # Pixels of the frame that the detector sees, at most.
 

@@ -4,7 +4,9 @@ from finder_scenes import frame
 
 from fmx.data.finder_targets import targets
 from fmx.finding import second_look
+from fmx.finding.finder import Finder
 from fmx.finding.found import Found
+from fmx.weights import FinderModel
 from tfds_300vw.pose import MIRRORED, Pose, face_pose, five_points, move
 
 NOTHING = np.full((16, 16, 14), -20.0, np.float32)
@@ -61,3 +63,17 @@ def test_only_what_is_doubted_is_looked_at_again():
   faces = [Found(Pose(0.0, 0.0, 9.0, 0.0), np.zeros((5, 2)), c) for c in (0.9, 0.05, 0.25, 0.4)]
   assert [face.confidence for face in second_look.doubted(faces)] == [0.4, 0.25]
   assert len(second_look.doubted([faces[2]] * 50)) == second_look.MOST
+
+
+def test_a_closer_look_gives_what_it_shows_and_nothing_else(monkeypatch):
+  truth = np.array([[50.0, 50], [76, 52], [64, 66], [54, 78], [74, 79]])
+  mirrored = truth[list(MIRRORED)] * (-1, 1) + (127, 0)
+  said = [said_of(truth, 70.0, 0.6), said_of(mirrored, 70.0, 0.9), NOTHING, NOTHING]
+  said += [said_of(truth, 70.0, 0.3), NOTHING]  # Shown, but too faintly: 0.15.
+  finder = Finder(FinderModel(None, {}, {}))
+  monkeypatch.setattr(finder, '_said', lambda canvases: said[: len(canvases)])
+  face = Found(Pose(100.0, 80.0, 32.0, 0.0), np.zeros((5, 2)), 0.1)
+  first, *others = finder.closer(np.zeros((160, 200, 3), np.uint8), [face] * 3)
+  assert first.confidence == pytest.approx(0.75, abs=1e-3)  # Whatever it was before.
+  assert others == [None, None]
+  assert finder.closer(np.zeros((160, 200, 3), np.uint8), []) == []
