@@ -19,6 +19,9 @@ _WORKDIR = flags.DEFINE_string(
   'Where checkpoints, pictures and results go; masks go to VIDEO_masks unless another is given.',
 )
 _TRACEBACK = flags.DEFINE_bool('traceback', False, 'Shows where an error comes from.')
+_COMPILATION_CACHE = flags.DEFINE_bool(
+  'compilation_cache', True, "Keeps what is compiled in the user's cache directory."
+)
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, of several.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
@@ -41,6 +44,7 @@ train as those that ship     python run.py --config=configs/upright.py --workdir
   what finds the faces       python run.py --config=configs/finder.py --workdir=runs/finder --config.data.data_dir=data
   which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
+networks for other programs  python run.py --config=configs/export.py --workdir=exported --config.format=onnx
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 
 Interrupted, the same command goes on where it was. The head of each file in configs/ says which
@@ -53,13 +57,15 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import benchmark, demo, devices, finder_jobs, jobs, terminal
+  from fmx import benchmark, caching, demo, devices, export_job, finder_jobs, jobs, terminal
   from fmx.extraction import job as extraction
   from fmx.workdir import folder_of
 
   config = _CONFIG.value
   workdir = pathlib.Path(_WORKDIR.value or folder_of(config.video)).expanduser()
   with terminal.Ending(workdir, traceback=_TRACEBACK.value) as ending:
+    if _COMPILATION_CACHE.value:
+      caching.keep_compiled()
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
     terminal.talk(logging.INFO if devices.is_first_process() else logging.WARNING)
     match config.job:
@@ -75,6 +81,8 @@ def main(arguments: list[str]) -> int | str:
         finder_jobs.evaluate(config, workdir)
       case 'extract':
         extraction.run(config, workdir)
+      case 'export':
+        export_job.run(config, workdir)
       case 'benchmark':
         benchmark.run(config, workdir)
       case 'demo':
@@ -82,7 +90,7 @@ def main(arguments: list[str]) -> int | str:
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, benchmark or demo.'
+          'evaluate_finder, extract, export, benchmark or demo.'
         )
   return ending.status
 

@@ -21,7 +21,15 @@ LOCK_FILE = '.lock'
 CONFIG_FILE = 'config.json'
 # What may differ when a run goes on: how it is computed, not what.
 FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
-OTHER_JOBS = ('weights', 'checkpoint', 'video', 'contact_sheet', 'extraction.', 'benchmark.')
+OTHER_JOBS = (
+  'weights',
+  'checkpoint',
+  'video',
+  'contact_sheet',
+  'extraction.',
+  'format',
+  'benchmark.',
+)
 # Of an extraction.
 CLAIM = 'extraction.json'
 UNFINISHED = 'unfinished'

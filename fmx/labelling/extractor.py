@@ -12,6 +12,7 @@ import numpy as np
 
 from fmx import pretrained
 from fmx import weights as weights_folder
+from fmx.engines import choice
 from fmx.finding.cuts import CutDetector
 from fmx.finding.follower import Follower
 from fmx.finding.looking import Finder
@@ -61,6 +62,7 @@ class FaceMaskExtractor:
     state: str = 'stream',
     zoom: bool = True,
     finder: Finder | None = None,
+    engine: str = 'auto',
   ):
     """Loads the networks.
 
@@ -74,10 +76,12 @@ class FaceMaskExtractor:
       zoom: Whether the networks of mouth and eyes refine the masks, as far as the weights have
         them.
       finder: Finds faces; None takes the one of the weights.
+      engine: What runs the networks: 'xla', 'onnxruntime' (on the CPU), or 'auto', which is
+        ONNX Runtime on machines without a GPU where it is installed.
 
     Raises:
-      ValueError: an option is none of those that exist, or the weights lack the primary network or
-        the finder.
+      ValueError: an option is none of those that exist, the engine is not installed, or the weights
+        lack the primary network or the finder.
       OSError: the weights cannot be read, or none ship with this copy of fmx.
     """
     if state not in STATES:
@@ -86,6 +90,7 @@ class FaceMaskExtractor:
       raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
     if box is not None and (len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]):
       raise ValueError(f'box is {tuple(box)}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.')
+    choice.check(engine)
     if weights is None:
       weights = pretrained.folder()
     models = dict(weights) if isinstance(weights, Mapping) else weights_folder.load(weights)
@@ -94,14 +99,15 @@ class FaceMaskExtractor:
         f'The weights hold {", ".join(models) or "nothing"}, but masks of whole faces need the '
         "network 'primary'."
       )
-    self._finder = _finder_of(models) if finder is None else finder
+    self._finder = _finder_of(models, engine) if finder is None else finder
     names = ('primary', *(PARTS if zoom else ()))
     used = {name: models[name] for name in names if name in models}
     with_memory = {name: model for name, model in used.items() if model.network.temporal}
     check_windows(with_memory)
     self._length = next((m.clip_length for m in with_memory.values()), boxes.WINDOW)
     self._predictors = {
-      name: Predictor(model, clip_length=self._length) for name, model in used.items()
+      name: Predictor(model, clip_length=self._length, engine=engine)
+      for name, model in used.items()
     }
     self._stream = state == 'stream'
     self._max_faces, self._box = max_faces, box
@@ -195,7 +201,7 @@ class _Progress:
     return ExtractionState(self.index, self.size, self.shot, copy.deepcopy(cuts))
 
 
-def _finder_of(models: Mapping[str, Any]) -> Finder:
+def _finder_of(models: Mapping[str, Any], engine: str) -> Finder:
   if 'finder' not in models:
     raise ValueError(
       f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where '
@@ -203,7 +209,7 @@ def _finder_of(models: Mapping[str, Any]) -> Finder:
     )
   from fmx.finding.finder import Finder as TrainedFinder
 
-  return TrainedFinder(models['finder'])
+  return TrainedFinder(models['finder'], engine=engine)
 
 
 def _pose_in(box: Sequence[int], size: tuple[int, int]) -> Pose:
