@@ -22,7 +22,7 @@ def keep_compiled() -> None:
   JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=0 turns it off. Call
   it before anything is compiled.
   """
-  if jax.config.jax_compilation_cache_dir is None:
+  if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
     jax.config.update('jax_compilation_cache_dir', str(folder() / 'compiled' / processor()))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
