@@ -66,9 +66,10 @@ def _run(graph: Graph, traced: core.ClosedJaxpr, arguments: Sequence[Operand]) -
   known |= zip(traced.jaxpr.invars, arguments, strict=True)
 
   def value(atom: Any) -> Operand:
-    if isinstance(atom, core.Literal):
-      return np.asarray(atom.val, atom.aval.dtype)
-    return known[atom]
+    if not isinstance(atom, core.Literal):
+      return known[atom]
+    aval: Any = atom.aval
+    return np.asarray(atom.val, aval.dtype)
 
   for equation in traced.jaxpr.eqns:
     found = _write_equation(graph, equation, [value(atom) for atom in equation.invars])

@@ -1,10 +1,14 @@
-"""What is run of each network: a function of arrays that holds the weights, with named ends."""
+"""What is run of each network: a function of arrays that holds the weights, with named ends.
+
+It computes in float32, whatever the network was made for: not every runtime convolves in less.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jax import export
 
 from fmx.models.conv_lstm import Carry
@@ -56,11 +60,12 @@ def _without_memory(model: Model) -> Program:
   side = model.image_size
   frames = jax.ShapeDtypeStruct((n, side, side, 3), jnp.uint8)
   example = jax.ShapeDtypeStruct((1, 1, side, side, 3), jnp.uint8)
-  variables = fold_batch_norm(model.network, model.variables, example)
+  network = _exact(model.network)
+  variables = fold_batch_norm(network, model.variables, example)
 
   def label(frames: jax.Array) -> tuple:
-    logits, _ = model.network.apply(variables, frames[:, None])
-    logits = logits.squeeze(1).astype(jnp.float32)
+    logits, _ = network.apply(variables, frames[:, None])
+    logits = logits.squeeze(1)
     return logits, probabilities(logits)
 
   return Program(label, {'frames': frames}, ('logits', 'probabilities'))
@@ -71,13 +76,13 @@ def _with_memory(model: Model) -> Program:
   side = model.image_size
   video = jax.ShapeDtypeStruct((b, model.clip_length, side, side, 3), jnp.uint8)
   example = jax.ShapeDtypeStruct((1, *video.shape[1:]), jnp.uint8)
-  variables = fold_batch_norm(model.network, model.variables, example)
-  state = jax.eval_shape(lambda: model.network.initial_carry(1, (side, side))).cell
+  network = _exact(model.network)
+  variables = fold_batch_norm(network, model.variables, example)
+  state = jax.eval_shape(lambda: network.initial_carry(1, (side, side))).cell
   state = jax.ShapeDtypeStruct((b, *state.shape[1:]), state.dtype)
 
   def label(video: jax.Array, cell: jax.Array, hidden: jax.Array) -> tuple:
-    logits, carry = model.network.apply(variables, video, Carry(cell, hidden))
-    logits = logits.astype(jnp.float32)
+    logits, carry = network.apply(variables, video, Carry(cell, hidden))
     return logits, probabilities(logits), carry.cell, carry.hidden
 
   return Program(
@@ -85,3 +90,7 @@ def _with_memory(model: Model) -> Program:
     {'video': video, CELL: state, HIDDEN: state},
     ('logits', 'probabilities', NEXT + CELL, NEXT + HIDDEN),
   )
+
+
+def _exact(network: nn.Module) -> Any:
+  return network.clone(dtype=jnp.float32) if hasattr(network, 'dtype') else network

@@ -1,8 +1,10 @@
 """Both engines say the same; which one is taken; graphs are kept."""
 
+import dataclasses
 import os
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_models
@@ -46,6 +48,13 @@ def test_engines_give_the_same_logits_probabilities_and_states(kind):
     assert np.abs(anew - found[1][0]).max() > 1e-4  # The state counts.
   else:
     assert carries == [None, None]
+
+
+def test_networks_that_were_made_for_less_precision_have_all_of_it():
+  of, frames = model(SHIPPED), video(1, 1)
+  half = dataclasses.replace(of, network=of.network.clone(dtype=jnp.bfloat16))
+  logits, rounded = (Predictor(one, engine='onnxruntime')(frames)[0] for one in (of, half))
+  np.testing.assert_array_equal(rounded, logits)
 
 
 def test_engines_find_the_same_in_frames_of_any_number_and_size():
