@@ -129,10 +129,10 @@ _HOW = {
 _HEAD = """\
 # Networks of fmx
 
-{how} Weights are inside. Frames are RGB, uint8; the networks normalise them (subtract the mean,
-change the order of channels) themselves. Letters in shapes are free: batches of any size.
-`logits` are scores of the classes, `probabilities` their softmax; the class of a pixel is the
-largest of either.
+{how}
+Weights are inside. Frames are RGB, uint8; the networks normalise them (subtract the mean, change
+the order of channels) themselves. Letters in shapes are free: batches of any size. `logits` are
+scores of the classes, `probabilities` their softmax; the class of a pixel is the largest of either.
 
 The networks that ship with fmx may be used for research only, not commercially; others have the
 terms of their data.
