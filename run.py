@@ -19,6 +19,9 @@ _WORKDIR = flags.DEFINE_string(
   'Where checkpoints, pictures and results go; masks go to VIDEO_masks unless another is given.',
 )
 _TRACEBACK = flags.DEFINE_bool('traceback', False, 'Shows where an error comes from.')
+_COMPILATION_CACHE = flags.DEFINE_bool(
+  'compilation_cache', True, "Keeps what is compiled in the user's cache directory."
+)
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, of several.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
@@ -42,6 +45,7 @@ train as those that ship     python run.py --config=configs/upright.py --workdir
   which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
   what each choice is worth  python run.py --config=configs/ablations.py --workdir=runs/ablations --config.base.data.data_dir=data
+networks for other programs  python run.py --config=configs/export.py --workdir=exported --config.format=onnx
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 
 Interrupted, the same command goes on where it was. The head of each file in configs/ says which
@@ -54,7 +58,7 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import demo, devices, finder_jobs, jobs, study, terminal
+  from fmx import caching, demo, devices, export_job, finder_jobs, jobs, study, terminal
   from fmx.benchmark import job as benchmark
   from fmx.extraction import job as extraction
   from fmx.workdir import folder_of
@@ -62,6 +66,8 @@ def main(arguments: list[str]) -> int | str:
   config = _CONFIG.value
   workdir = pathlib.Path(_WORKDIR.value or folder_of(config.video)).expanduser()
   with terminal.Ending(workdir, traceback=_TRACEBACK.value) as ending:
+    if _COMPILATION_CACHE.value:
+      caching.keep_compiled()
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
     terminal.talk(logging.INFO if devices.is_first_process() else logging.WARNING)
     match config.job:
@@ -77,6 +83,8 @@ def main(arguments: list[str]) -> int | str:
         finder_jobs.evaluate(config, workdir)
       case 'extract':
         extraction.run(config, workdir)
+      case 'export':
+        export_job.run(config, workdir)
       case 'benchmark':
         benchmark.run(config, workdir)
       case 'study':
@@ -86,7 +94,7 @@ def main(arguments: list[str]) -> int | str:
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, study, benchmark or demo.'
+          'evaluate_finder, extract, export, study, benchmark or demo.'
         )
   return ending.status
 

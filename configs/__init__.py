@@ -5,6 +5,7 @@ Which one to take:
   to see it all         demo       draws faces, trains, evaluates; minutes, no data, no GPU
   to use weights        extract    the masks of a video
                         evaluate   the numbers of weights, or of a stage of a training
+                        export     networks for programs that know nothing of fmx
   to train on a CPU     small      one network for whole faces
                         faces      that one and those of eyes and mouth, into one folder of weights
   to train on a GPU,    primary    the network for whole faces

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
-  # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract', 'benchmark' or
-  # 'demo'.
+  # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract', 'export',
+  # 'benchmark' or 'demo'.
   config.job = 'train'
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
@@ -96,8 +96,8 @@ def get_config() -> ConfigDict:
   finder_evaluation.peers = ()
 
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
-  # For 'evaluate' and 'extract': a folder of weights, or of 'train_all'; 'extract' takes those that
-  # ship with fmx for ''.
+  # For 'evaluate', 'extract' and 'export': a folder of weights, or of 'train_all'; the latter two
+  # take those that ship with fmx for ''.
   config.weights = ''
   config.evaluation = evaluation = ConfigDict()
   evaluation.split = 'test'  # 'train', 'validation' or 'test'.
@@ -119,6 +119,11 @@ def get_config() -> ConfigDict:
   # Any of 'overlay', 'masks', 'measurements', 'cutout' and 'coco'.
   extraction.outputs = ('overlay', 'masks', 'measurements')
   extraction.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
+  # What runs the networks: 'xla', 'onnxruntime' (extra `onnx`; on the CPU), or 'auto': ONNX Runtime
+  # on machines without a GPU that have it.
+  extraction.engine = 'auto'
+
+  config.format = 'onnx'  # For the job 'export': 'onnx' or 'stablehlo'.
 
   config.benchmark = benchmark = ConfigDict()
   benchmark.steps = 5  # Timed, after the one that compiles.

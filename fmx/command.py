@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int | str:
     parser.error('name a video, as in fmx clip.mp4, or see fmx --demo')
   # Only now: a misspelt option need not wait for jax.
   from configs import extract
-  from fmx import terminal
+  from fmx import caching, terminal
   from fmx.example import clip
   from fmx.extraction import job
   from fmx.workdir import folder_of
@@ -56,9 +56,12 @@ def run(arguments: Sequence[str]) -> int | str:
     box=tuple(options.box or ()),
     outputs=options.outputs or config.extraction.outputs,
     finder=options.finder,
+    engine=options.engine,
   )
   config.plot = options.plot
   terminal.talk(logging.INFO)
+  if not options.no_compilation_cache:
+    caching.keep_compiled()
   with terminal.Ending(workdir, traceback=options.traceback) as ending:
     job.check(config)
     if options.demo and not (workdir / DEMO).exists():
@@ -116,6 +119,15 @@ def make_parser() -> Parser:
   parser.add_argument('--plot', action='store_true', help='draws the measurements over time')
   parser.add_argument(
     '--weights', default='', metavar='FOLDER', help='other networks than those that ship'
+  )
+  parser.add_argument(
+    '--engine',
+    choices=('auto', 'xla', 'onnxruntime'),
+    default='auto',
+    help='what runs the networks; auto: onnxruntime without a GPU, if it is installed',
+  )
+  parser.add_argument(
+    '--no-compilation-cache', action='store_true', help='compiles all anew and keeps nothing'
   )
   parser.add_argument('--demo', action='store_true', help='does it with a clip of its own')
   parser.add_argument('--traceback', action='store_true', help='shows where an error comes from')

@@ -43,7 +43,7 @@ def run(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
   """
   trainings = configurations(config)
   photographs = open_dataset(config.photographs, config.base.data.data_dir)
-  results = {}
+  results: dict[str, Any] = {}
   for name, training in trainings.items():
     at = folder / slug(name)
     _logger.info('%s (%d of %d)', name, len(results) + 1, len(trainings))
@@ -85,7 +85,7 @@ def configurations(config: ConfigDict) -> dict[str, ConfigDict]:
 def try_out(folder: pathlib.Path, photographs: Dataset) -> dict[str, Any]:
   """What a trained network makes of whole frames whose faces are given, seen and hidden."""
   label = whole_frames.systems(weights.load(folder))[whole_frames.GIVEN]
-  results = {}
+  results: dict[str, Any] = {}
   for name in (SEEN, HIDDEN):
     scores = whole_frames.evaluate(
       {whole_frames.GIVEN: label}, photographs, 'test', hidden=name == HIDDEN

@@ -28,6 +28,7 @@ OTHER_JOBS = (
   'contact_sheet',
   'plot',
   'extraction.',
+  'format',
   'benchmark.',
 )
 # Of an extraction.

@@ -131,7 +131,8 @@ def usual_points():
 
 def extract(video, finder=None, **options):
   """The masks of all frames."""
-  extractor = FaceMaskExtractor(models(), finder=finder or Oracle(video), **options)
+  finder = finder or Oracle(video)
+  extractor = FaceMaskExtractor(models(), finder=finder, engine='xla', **options)
   return list(extractor(video.frames))
 
 

@@ -150,6 +150,7 @@ def config(path, folder, **changes):
     (weights / 'file').touch()
   made = extract.get_config()
   made.video, made.weights = str(path), str(weights)
+  made.extraction.engine = 'xla'  # To look which one is best starts jax.
   made.update_from_flattened_dict({n.replace('__', '.'): v for n, v in changes.items()})
   return made.lock()
 

@@ -7,7 +7,7 @@ import pytest
 
 import fmx
 from configs import extract
-from fmx import command, pretrained, terminal
+from fmx import caching, command, pretrained, terminal
 from fmx.extraction import job
 from fmx.workdir import folder_of
 
@@ -25,6 +25,7 @@ def done(monkeypatch):
   asked = []
   monkeypatch.setattr(job, 'run', lambda *arguments: asked.append(arguments))
   monkeypatch.setattr(job, 'check', lambda config: None)
+  monkeypatch.setattr(caching, 'keep_compiled', lambda: None)
   return asked
 
 
@@ -61,7 +62,7 @@ def test_a_video_alone_is_enough(done):
 
 def test_every_option_reaches_the_job(done):
   options = ['--faces=3', '--masks=video', '--contact-sheet', '--weights=mine', '--out=there']
-  options += ['--outputs=masks,coco', '--plot', '--finder=CenterFace']
+  options += ['--outputs=masks,coco', '--plot', '--finder=CenterFace', '--engine=xla']
   command.run(['clip.mp4', *options, '--box', '1', '2', '30', '40'])
   ((config, workdir),) = done
   assert workdir == pathlib.Path('there')
@@ -69,7 +70,16 @@ def test_every_option_reaches_the_job(done):
   assert config.extraction.outputs == ('masks', 'coco')
   options = config.extraction
   assert (options.max_faces, options.box, options.masks) == (3, (1, 2, 30, 40), 'video')
-  assert options.finder == 'CenterFace'
+  assert (options.finder, options.engine) == ('CenterFace', 'xla')
+
+
+def test_what_is_compiled_is_kept_unless_an_option_says_not_to(done, monkeypatch):
+  kept = []
+  monkeypatch.setattr(caching, 'keep_compiled', lambda: kept.append(True))
+  command.run(['clip.mp4', '--no-compilation-cache'])
+  assert kept == []
+  command.run(['clip.mp4'])
+  assert kept == [True]
 
 
 def test_the_demo_brings_its_own_clip_and_keeps_it(done):

@@ -24,6 +24,7 @@ CHANGED = {
   'finder': {'job', 'data'},
   'evaluate_finder': {'job', 'data'},
   'extract': {'job'},
+  'export': {'job'},
   'eyes': {'data', 'convlstm'},
   'mouth': {'data', 'convlstm'},
   'small': {'data', 'model', 'fcn', 'convlstm', 'evaluation'},

@@ -37,8 +37,11 @@ RULES = {
   ],
   'fmx/terminal.py': ['fmx.stopping'],
   'fmx/command.py': ['fmx', 'configs'],
+  'fmx/caching.py': [],
+  'fmx/engines/**': ['fmx', 'fmx.engines', 'fmx.caching', 'fmx.models', 'fmx.weights'],
   'fmx/finding/**': [
     'fmx.finding',
+    'fmx.engines',
     'fmx.models',
     'fmx.data.transforms',
     'fmx.data.cutting',
@@ -47,6 +50,7 @@ RULES = {
   ],
   'fmx/labelling/**': [
     'fmx.labelling',
+    'fmx.engines',
     'fmx.finding',
     'fmx.models',
     'fmx.data.transforms',
@@ -68,6 +72,7 @@ RULES = {
   ],
   'fmx/extraction/**': [
     'fmx.extraction',
+    'fmx.engines',
     'fmx.evaluation',
     'fmx.baselines',
     'fmx.labelling',
@@ -110,6 +115,7 @@ ONLY = {
 MAY_SEE_CONFIGURATIONS = {
   'fmx/finder_jobs.py',
   'fmx/jobs.py',
+  'fmx/export_job.py',
   'fmx/demo.py',
   'fmx/benchmark/job.py',
   'fmx/benchmark/rows.py',
@@ -236,3 +242,15 @@ def test_what_needs_no_device_pulls_in_neither_jax_nor_tensorflow(module):
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
   )
   assert found.stdout == '[]\n'
+
+
+def test_extraction_does_not_wait_for_what_training_needs():
+  code = (
+    'import sys, fmx.extraction.job, fmx.labelling.extractor, fmx.finding.finder; '
+    "print(sorted({'optax', 'orbax', 'grain', 'onnx', 'onnxruntime'} & set(sys.modules)), "
+    "[name for name in sys.modules if name.startswith('fmx.train')])"
+  )
+  found = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+  )
+  assert found.stdout == '[] []\n'

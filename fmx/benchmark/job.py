@@ -62,7 +62,7 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
     parts['Training step by number of devices:'] = scaling.table(scaled)
   (folder / report.FILE).write_text(json.dumps(found, indent=2) + '\n')
   head = (
-    f'{best.count} x {best.device}, {best.flops / 1e9:.0f} GFLOP/s in {best.dtype} products, '
+    f'{best.number} x {best.device}, {best.flops / 1e9:.0f} GFLOP/s in {best.dtype} products, '
     f'{best.bandwidth / 1e9:.1f} GB/s, {config.data.image_size} px, jax {jax.__version__}'
   )
   print(head)

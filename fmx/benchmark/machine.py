@@ -21,14 +21,14 @@ class Machine(NamedTuple):
 
   Attributes:
     device: Its name.
-    count: How many of them there are.
+    number: How many of them there are.
     flops: Floating-point operations a second in products of large matrices of `dtype`.
     bandwidth: Bytes a second, read and written, of an array that no cache holds.
     dtype: Of the products.
   """
 
   device: str
-  count: int
+  number: int
   flops: float
   bandwidth: float
   dtype: str

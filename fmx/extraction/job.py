@@ -10,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fmx import pretrained, weights
+from fmx.engines import choice
 from fmx.extraction import joining
 from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
 from fmx.extraction.layers import MASKS, Place, check_outputs, layers_of
@@ -100,6 +101,7 @@ def check(config: ConfigDict) -> None:
       'y0 < y1, for instance --config.extraction.box="(120, 40, 320, 260)", or in the command fmx '
       '--box 120 40 320 260.'
     )
+  choice.check(options.engine)
   if options.method == 'network' and not config.weights:
     pretrained.folder()
 
@@ -116,6 +118,7 @@ def network(config: ConfigDict) -> Extractor:
     state=options.state,
     zoom=options.zoom,
     finder=options.finder,
+    engine=options.engine,
   )
 
 
@@ -132,13 +135,13 @@ METHODS: dict[str, Callable[[ConfigDict], Extractor]] = {'network': network, 'la
 
 def ingredients(config: ConfigDict, source: Source) -> dict[str, Any]:
   """What decides the masks, as JSON: the video, the weights and the options."""
-  of_weights = None
+  of_weights, engine = None, None
   if config.extraction.method == 'network':
-    of_weights = identity_of(config.weights)
+    of_weights, engine = identity_of(config.weights), choice.chosen(config.extraction.engine)
   made_of = {
     'video': identity(source.properties.path, source.files),
     'weights': of_weights,
-    'extraction': config.extraction.to_dict(),
+    'extraction': config.extraction.to_dict() | {'engine': engine},
   }
   return json.loads(json.dumps(made_of))  # JSON has no tuples.
 
@@ -187,6 +190,7 @@ def extract(
   head = {
     'video': describe(properties, record, clock.duration, sound),
     'weights': None if config.extraction.method != 'network' else named(config.weights),
+    'engine': None if config.extraction.method != 'network' else choice.chosen(options.engine),
     'options': options.to_dict(),
     'classes': dict(enumerate(face_mask.CLASS_NAMES)),
     'totals': {**record.totals.result(), 'temporal_quality': record.quality.result()},

@@ -2,7 +2,7 @@
 
 `extractor.FaceMaskExtractor`, which `fmx` hands out, makes masks of any frames: windows of them go
 to `fmx.finding` for boxes and to `faces` for the labels of each face (`predictor` runs a network,
-`classes` turns logits into ids, `zoom` refines eyes and mouth); `frame_masks` puts the faces of a
+`classes` turns logits into ids, `parts` refines eyes and mouth); `frame_masks` puts the faces of a
 frame together; `openings` measures them and `blinks` tells when an eye blinks. The room imports
 `fmx.finding`, `fmx.models`, `fmx.data.transforms` and `fmx.weights`; whoever evaluates or writes
 files imports it.

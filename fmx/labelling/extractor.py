@@ -12,6 +12,7 @@ import numpy as np
 
 from fmx import pretrained
 from fmx import weights as weights_folder
+from fmx.engines import choice
 from fmx.finding.cuts import CutDetector
 from fmx.finding.follower import Follower
 from fmx.finding.found import USUAL_POINTS
@@ -59,6 +60,7 @@ class FaceMaskExtractor:
     state: str = 'stream',
     zoom: bool = True,
     finder: Finder | str = 'auto',
+    engine: str = 'auto',
   ):
     """Loads the networks.
 
@@ -73,15 +75,18 @@ class FaceMaskExtractor:
         them.
       finder: Finds faces: 'auto' or 'own' is that of the weights alone; 'CenterFace' or
         'libfacedetection' (extra `peers`) also shows it where to look closer. Or another finder.
+      engine: What runs the networks: 'xla', 'onnxruntime' (on the CPU), or 'auto', which is
+        ONNX Runtime on machines without a GPU where it is installed.
 
     Raises:
-      ValueError: an option is none of those that exist, or the weights lack the primary network or
-        the finder, or a finder of others is not installed.
+      ValueError: an option is none of those that exist, the engine or a finder of others is not
+        installed, or the weights lack the primary network or the finder.
       OSError: the weights cannot be read, or none ship with this copy of fmx.
     """
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
     frame_masks.check_choice(max_faces, box)
+    choice.check(engine)
     if weights is None:
       weights = pretrained.folder()
     models = dict(weights) if isinstance(weights, Mapping) else weights_folder.load(weights)
@@ -90,14 +95,15 @@ class FaceMaskExtractor:
         f'The weights hold {", ".join(models) or "nothing"}, but masks of whole faces need the '
         "network 'primary'."
       )
-    self._finder = _finder_of(models, finder) if isinstance(finder, str) else finder
+    self._finder = _finder_of(models, finder, engine) if isinstance(finder, str) else finder
     names = ('primary', *(PARTS if zoom else ()))
     used = {name: models[name] for name in names if name in models}
     with_memory = {name: model for name, model in used.items() if model.network.temporal}
     check_windows(with_memory)
     self._length = next((m.clip_length for m in with_memory.values()), boxes.WINDOW)
     self._predictors = {
-      name: Predictor(model, clip_length=self._length) for name, model in used.items()
+      name: Predictor(model, clip_length=self._length, engine=engine)
+      for name, model in used.items()
     }
     self._stream = state == 'stream'
     self._max_faces, self._box = max_faces, box
@@ -191,7 +197,7 @@ class _Progress:
     return ExtractionState(self.index, self.size, self.shot, copy.deepcopy(cuts))
 
 
-def _finder_of(models: Mapping[str, Any], name: str) -> Finder:
+def _finder_of(models: Mapping[str, Any], name: str, engine: str) -> Finder:
   if 'finder' not in models:
     raise ValueError(
       f'The weights hold {", ".join(models)}, but no finder, without which nobody knows where '
@@ -200,7 +206,7 @@ def _finder_of(models: Mapping[str, Any], name: str) -> Finder:
   from fmx.finding.finder import Finder as TrainedFinder
   from fmx.finding.supplement import supplemented
 
-  return supplemented(TrainedFinder(models['finder']), name)
+  return supplemented(TrainedFinder(models['finder'], engine=engine), name)
 
 
 def _pose_in(box: Sequence[int], size: tuple[int, int]) -> Pose:

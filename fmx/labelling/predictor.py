@@ -1,14 +1,12 @@
-"""A trained network ready to label windows of frames: cutting, resizing, batching, state."""
+"""A trained network ready to label windows of frames: cutting, resizing, state."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import flax.linen as nn
 import jax
 import numpy as np
 
 from fmx.data.transforms import resize_frame
+from fmx.engines import choice
 from fmx.models.conv_lstm import Carry
 from fmx.weights import Model
 from tfds_300vw import boxes
@@ -17,23 +15,23 @@ STATES = ('stream', 'reset')  # Whether a network's state goes on from window to
 
 
 class Predictor:
-  """Runs a network on batches of windows, on one device.
+  """Runs a network on batches of windows."""
 
-  Batches are filled up to a power of two and windows to the network's own length, so that few
-  shapes are compiled; predictors of the same network share what is compiled.
-  """
-
-  def __init__(self, model: Model, *, clip_length: int | None = None):
-    """Puts the weights on the device.
+  def __init__(self, model: Model, *, clip_length: int | None = None, engine: str = 'xla'):
+    """Makes the network ready.
 
     Args:
       model: From `fmx.weights`.
       clip_length: Frames of a window; None for the network's own. One without a memory can do with
         any.
+      engine: 'auto', or a key of `fmx.engines.choice.ENGINES`.
+
+    Raises:
+      ValueError: there is no such engine, it is not installed, or it cannot run the network.
     """
     self.model = model
     self._clip_length = model.clip_length if clip_length is None else clip_length
-    self._variables = jax.device_put(dict(model.variables))
+    self._network = choice.segmenter(model, self._clip_length, engine)
 
   def __call__(
     self, video: np.ndarray, carry: Carry | None = None
@@ -53,33 +51,26 @@ class Predictor:
     Raises:
       ValueError: the video has another size, or windows that are too long.
     """
-    return self._run(video, carry, _logits)
+    return self._run(video, carry, 'logits')
 
   def probabilities(
     self, video: np.ndarray, carry: Carry | None = None
   ) -> tuple[np.ndarray, Carry | None]:
     """The same with probabilities, float32 [B, T, S, S, K], in place of logits."""
-    return self._run(video, carry, _probabilities)
+    return self._run(video, carry, 'probabilities')
 
   def _run(
-    self, video: np.ndarray, carry: Carry | None, apply: Callable
+    self, video: np.ndarray, carry: Carry | None, output: str
   ) -> tuple[np.ndarray, Carry | None]:
-    clips, length, *size, _ = video.shape
+    _, length, *size, _ = video.shape
     expected = self.model.image_size
     if size != [expected, expected] or not 1 <= length <= self._clip_length:
       raise ValueError(
         f'The network for {self.model.region!r} takes windows of 1 to {self._clip_length} '
         f'frames of {expected} x {expected} pixels, not {length} of {size[1]} x {size[0]}.'
       )
-    missing = self._clip_length - length
-    video = np.concatenate([video, np.repeat(video[:, -1:], missing, axis=1)], axis=1)
-    places = 1 << (clips - 1).bit_length()
-    video, carry = jax.tree.map(lambda array: _fill(array, places), (video, carry))
-    if carry is None:
-      carry = self.model.network.initial_carry(places, size)
-    scores, carry = jax.device_get(apply(self.model.network, self._variables, video, carry))
-    carry = None if missing else jax.tree.map(lambda array: array[:clips], carry)
-    return scores[:clips, :length], carry
+    scores, carry = self._network(video, carry, output)
+    return scores, carry if length == self._clip_length else None
 
   def cut(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Cuts a box out of a frame, at the network's size and as its training data were cut.
@@ -150,21 +141,3 @@ def unstack(carry: Carry | None, number: int) -> list[Carry | None]:
   if carry is None:
     return [None] * number
   return [jax.tree.map(lambda array, i=i: array[i].copy(), carry) for i in range(number)]
-
-
-def _fill(array: np.ndarray, places: int) -> np.ndarray:
-  """The array with zeros in the places [places, ...] that it leaves."""
-  return np.concatenate([array, np.zeros((places - len(array), *array.shape[1:]), array.dtype)])
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _logits(network: nn.Module, variables: Any, video: jax.Array, carry: Any) -> tuple:
-  """A pure function of hashable modules, so that equal networks are compiled once."""
-  logits, carry = network.apply(variables, video, carry)
-  return logits.astype('float32'), carry
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _probabilities(network: nn.Module, variables: Any, video: jax.Array, carry: Any) -> tuple:
-  logits, carry = network.apply(variables, video, carry)
-  return jax.nn.softmax(logits.astype('float32')), carry

@@ -1,6 +1,8 @@
 """Convolution by whichever of XLA's operations is fastest, with the same parameters either way."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +12,26 @@ from jax import lax
 
 Dtype = Any
 _FEW_CHANNELS = 4  # Up to which a strided convolution is faster over blocks: those of images.
+_plainly = contextvars.ContextVar('plainly', default=False)
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+  """Has networks that are traced inside made of the plainest operations, whatever the backend.
+
+  Programs for other runtimes are made of those: one operation for a convolution or a maximum, which
+  the runtime tunes itself.
+  """
+  token = _plainly.set(True)
+  try:
+    yield
+  finally:
+    _plainly.reset(token)
+
+
+def is_tuned_for_cpu() -> bool:
+  """Whether operations are put in the way that XLA is fastest with on a CPU."""
+  return jax.default_backend() == 'cpu' and not _plainly.get()
 
 
 def direct(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
@@ -101,7 +123,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
   Returns:
     Features [N, ceil(H / stride), ceil(W / stride), C_out].
   """
-  if jax.default_backend() == 'cpu':
+  if is_tuned_for_cpu():
     if kernel.shape[:2] == (1, 1):
       return pointwise(x, kernel, stride=stride)
     if dilation > 1 and stride == 1:

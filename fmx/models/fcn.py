@@ -12,9 +12,18 @@ from fmx.models.convolution import Conv, Dtype
 from fmx.models.resnet import Features, ResNet, batch_norm, normalize
 
 
-def upsample(x: jax.Array, size: Sequence[int]) -> jax.Array:
+# The jitted functions here and in `finder` are known by their names where networks are written in
+# other formats (`fmx.engines.onnx_operations`).
+@functools.partial(jax.jit, static_argnums=1)
+def upsample(x: jax.Array, size: tuple[int, int]) -> jax.Array:
   """Resizes [N, h, w, C] to [N, *size, C], bilinear with half-pixel centres; the border repeats."""
   return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), 'bilinear')
+
+
+@jax.jit
+def probabilities(logits: jax.Array) -> jax.Array:
+  """Those of the classes, which sum to 1 over the last axis, [..., K]."""
+  return jax.nn.softmax(logits)
 
 
 class Head(nn.Module):
@@ -170,7 +179,7 @@ class Segmenter(nn.Module):
       name='head',
     )
     carry, logits = head(maps, clips, carry, train)
-    logits = upsample(logits, size)
+    logits = upsample(logits, tuple(size))
     return logits.reshape(clips, length, *size, -1), carry
 
   def initial_carry(self, clips: int, size: Sequence[int]) -> Carry | None:

@@ -96,6 +96,7 @@ class ConvUnit(nn.Module):
     return nn.relu(x) if self.active else x
 
 
+@jax.jit
 def patches(frames: jax.Array) -> jax.Array:
   """The pixels of each patch as channels: [N, H, W, C] to [N, H / 4, W / 4, 16 C]."""
   n, h, w, c = frames.shape
@@ -105,6 +106,7 @@ def patches(frames: jax.Array) -> jax.Array:
   return x.reshape(n, h // _PATCH, w // _PATCH, _PATCH**2 * c)
 
 
+@jax.jit
 def twice_as_large(x: jax.Array) -> jax.Array:
   """Each position four times: [N, H, W, C] to [N, 2 H, 2 W, C]."""
   n, h, w, c = x.shape

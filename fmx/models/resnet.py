@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmx.models.convolution import Conv, Dtype
+from fmx.models.convolution import Conv, Dtype, is_tuned_for_cpu
 
 MEAN_BGR = (103.939, 116.779, 123.68)  # Of ImageNet, as Keras's 'caffe' mode subtracts it.
 MOMENTUM = 0.95
@@ -31,7 +31,7 @@ class Features(NamedTuple):
 
 def normalize(video: jax.Array) -> jax.Array:
   """RGB in [0, 255], uint8 or float [..., 3], to float32 BGR minus ImageNet's mean, unscaled."""
-  return video[..., ::-1].astype(jnp.float32) - jnp.asarray(MEAN_BGR, jnp.float32)
+  return jnp.flip(video, -1).astype(jnp.float32) - jnp.asarray(MEAN_BGR, jnp.float32)
 
 
 def batch_norm(*, train: bool, dtype: Dtype, axis_name: str | None) -> Callable[..., nn.BatchNorm]:
@@ -65,7 +65,7 @@ def max_pool(x: jax.Array, margin: Sequence[int] = (1, 1)) -> jax.Array:
     margin: Positions before the first and behind the last row and column.
   """
   margin = tuple(margin)
-  if jax.default_backend() != 'cpu':
+  if not is_tuned_for_cpu():
     return nn.max_pool(x, (3, 3), strides=(2, 2), padding=(margin, margin))
   for axis in (1, 2):
     size = x.shape[axis] + sum(margin)

@@ -14,6 +14,7 @@ from PIL import Image
 from small_extractions import ALL, FakeExtractor, config, expected_masks, pictures, write_video
 
 from fmx import pretrained
+from fmx.engines import choice
 from fmx.extraction import job, loop, outputs
 from fmx.stopping import Stopped
 from fmx.workdir import held
@@ -414,6 +415,16 @@ def test_another_extraction_in_the_same_folder_is_refused_with_what_differs(
   changed.write_text('more')
   with pytest.raises(ValueError, match=r'weights\.bytes is 4, there 0'):
     job.run(config(clip, tmp_path), tmp_path / 'out')
+
+
+def test_masks_of_one_engine_are_not_gone_on_with_by_another(
+  clip, uninterrupted, tmp_path, monkeypatch
+):
+  assert summary_of(uninterrupted)['engine'] == 'xla'
+  monkeypatch.setattr(choice, 'chosen', lambda engine: 'onnxruntime')
+  workdir = shutil.copytree(uninterrupted, tmp_path / 'out')
+  with pytest.raises(ValueError, match="extraction.engine is 'onnxruntime', there 'xla'"):
+    job.run(config(clip, uninterrupted.parent, extraction__engine='auto'), workdir)
 
 
 def test_options_may_change_while_nothing_is_extracted(clip, tmp_path, monkeypatch):

@@ -7,9 +7,11 @@ import pickle
 import numpy as np
 import pytest
 import tiny_models
+import tiny_weights
 from drawn_scenes import usual_points
 
 import fmx
+from fmx.engines import choice
 from fmx.finding.looking import Seen
 from fmx.finding.verification import Evidence
 from fmx.labelling import extractor as module
@@ -59,7 +61,7 @@ def models():
 
 
 def extractor(models, **options):
-  return FaceMaskExtractor(models, finder=scripted, **options)
+  return FaceMaskExtractor(models, **{'finder': scripted, 'engine': 'xla'} | options)
 
 
 def video(number, people=(1, 2), cuts=(), seed=0):
@@ -213,6 +215,7 @@ def test_what_is_no_video_is_refused(models, frames, message):
     ({'state': 'keep'}, "state is 'keep'; it must be 'stream' or 'reset'"),
     ({'max_faces': 0}, 'max_faces is 0'),
     ({'box': (5, 5, 5, 9)}, r'box is \(5, 5, 5, 9\); give x0, y0, x1, y1'),
+    ({'engine': 'steam'}, "The engine is 'steam'; it must be 'auto' or 'xla' or 'onnxruntime'"),
     ({'finder': 'auto'}, "hold primary, mouth, eye, but no finder.*'finder'"),
   ],
 )
@@ -228,6 +231,20 @@ def test_weights_that_do_not_fit_are_refused(models):
     extractor(models | {'eye': tiny_models.model('eye', length=5)})
   with pytest.raises(OSError, match='/nowhere holds no weights'):
     extractor('/nowhere')
+
+
+def test_all_networks_run_on_the_engine_that_was_asked_for(models, monkeypatch):
+  taken = []
+
+  def made(kind, engine, *arguments):
+    taken.append((kind, engine))
+
+  monkeypatch.setattr(choice, '_made', made)
+  finder = tiny_weights.model('finder')
+  FaceMaskExtractor(models | {'finder': finder}, engine='onnxruntime')
+  FaceMaskExtractor(models | {'finder': finder})
+  kinds = ['finder', *['segmenter'] * 3]
+  assert taken == [(kind, engine) for engine in ('onnxruntime', 'auto') for kind in kinds]
 
 
 def test_the_package_hands_it_out():

@@ -4,6 +4,7 @@ import pytest
 import tiny_models
 
 from fmx.data.transforms import resize_frame
+from fmx.engines import xla
 from fmx.labelling import predictor
 from fmx.labelling.predictor import Predictor, stack, stack_windows, unstack
 
@@ -81,12 +82,12 @@ def test_a_network_without_memory_has_no_state():
 
 def test_few_shapes_are_compiled(temporal):
   other = tiny_models.model(seed=7)
-  predictor._logits.clear_cache()
+  xla._logits.clear_cache()
   for model in (temporal, other):
     for clips in (1, 3):
       for length in range(1, LENGTH + 1):
         Predictor(model)(video(clips, length))
-  assert predictor._logits._cache_size() == 2  # Batches of 1 and of 4.
+  assert xla._logits._cache_size() == 2  # Batches of 1 and of 4.
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""Which engine runs the networks."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from fmx.engines import onnx_engine, xla
+from fmx.models.conv_lstm import Carry
+from fmx.weights import FinderModel, Model
+
+AUTO = 'auto'
+_logger = logging.getLogger(__name__)
+
+
+class Segmenter(Protocol):
+  """A network that labels windows, ready to run."""
+
+  def __call__(
+    self, video: np.ndarray, carry: Carry | None, output: str
+  ) -> tuple[np.ndarray, Carry | None]:
+    """Labels windows.
+
+    Args:
+      video: uint8 [B, T, S, S, 3], RGB; T is at most the length that the network was asked for.
+      carry: The state after the windows before these; None to start from zeros.
+      output: 'logits' or 'probabilities'.
+
+    Returns:
+      float32 [B, T, S, S, K], and the state after the last frame, which is worthless after windows
+      that are shorter; None for networks without a memory.
+    """
+
+
+class Finder(Protocol):
+  """A network that finds faces, ready to run."""
+
+  def __call__(self, frames: np.ndarray) -> np.ndarray:
+    """From uint8 [N, H, W, 3], RGB, to what the cells say, float32 [N, h, w, 14]."""
+
+
+class Engine(NamedTuple):
+  """How to make networks ready."""
+
+  segmenter: Callable[[Model, int], Segmenter]
+  finder: Callable[[FinderModel], Finder]
+
+
+ENGINES = {
+  'xla': Engine(xla.Segmenter, xla.Finder),
+  'onnxruntime': Engine(onnx_engine.Segmenter, onnx_engine.Finder),
+}
+
+
+def check(engine: str) -> None:
+  """Raises ValueError where there is no such engine, or where it is not installed."""
+  if engine != AUTO and engine not in ENGINES:
+    known = ' or '.join(map(repr, (AUTO, *ENGINES)))
+    raise ValueError(f'The engine is {engine!r}; it must be {known}.')
+  if engine == 'onnxruntime' and not onnx_engine.is_installed():
+    raise ValueError(
+      "The engine 'onnxruntime' needs two libraries that are not here: pip install 'fmx[onnx]', or "
+      "take the engine 'xla'."
+    )
+
+
+def chosen(engine: str) -> str:
+  """The engine itself: a GPU takes XLA, a CPU ONNX Runtime where it is installed.
+
+  Raises:
+    ValueError: there is no such engine, or it is not installed.
+  """
+  check(engine)
+  if engine != AUTO:
+    return engine
+  is_quicker = jax.default_backend() == 'cpu' and onnx_engine.is_installed()
+  return 'onnxruntime' if is_quicker else 'xla'
+
+
+def segmenter(model: Model, clip_length: int, engine: str) -> Segmenter:
+  """Makes a network ready for windows of at most `clip_length` frames.
+
+  Raises:
+    ValueError: there is no such engine, it is not installed, or it cannot run this network.
+  """
+  return _made('segmenter', engine, model, clip_length)
+
+
+def finder(model: FinderModel, engine: str) -> Finder:
+  """Makes a finder ready; raises as `segmenter`."""
+  return _made('finder', engine, model)
+
+
+def _made(kind: str, engine: str, *arguments: Any) -> Any:
+  taken = chosen(engine)
+  try:
+    return getattr(ENGINES[taken], kind)(*arguments)
+  except NotImplementedError as error:
+    if engine == AUTO:
+      _logger.info('XLA runs what ONNX Runtime cannot: %s', error)
+      return getattr(ENGINES['xla'], kind)(*arguments)
+    raise ValueError(f'The engine {taken!r} cannot run this network: {error}') from error
