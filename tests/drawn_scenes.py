@@ -26,7 +26,7 @@ def colors():
 class ColorPredictor:
   """Stands in for a network and its `Predictor`: pixels are what their colours say."""
 
-  def __init__(self, model, clip_length=None):
+  def __init__(self, model, clip_length=None, engine=None):
     self.model = model
     self._class_ids = list(face_mask.REGIONS[model.region].class_ids)
 

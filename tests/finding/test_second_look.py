@@ -71,7 +71,7 @@ def test_a_closer_look_gives_what_it_shows_and_nothing_else(monkeypatch):
   said = [said_of(truth, 70.0, 0.6), said_of(mirrored, 70.0, 0.9), NOTHING, NOTHING]
   said += [said_of(truth, 70.0, 0.3), NOTHING]  # Shown, but too faintly: 0.15.
   finder = Finder(FinderModel(None, {}, {}))
-  monkeypatch.setattr(finder, '_said', lambda canvases: said[: len(canvases)])
+  monkeypatch.setattr(finder, '_network', lambda canvases: said[: len(canvases)])
   face = Found(Pose(100.0, 80.0, 32.0, 0.0), np.zeros((5, 2)), 0.1)
   first, *others = finder.closer(np.zeros((160, 200, 3), np.uint8), [face] * 3)
   assert first.confidence == pytest.approx(0.75, abs=1e-3)  # Whatever it was before.

@@ -39,7 +39,9 @@ class BlueCuts:
 
 def scripted(frames):
   """A finder that sees the faces which the first row of a frame names."""
-  return [[found(POSES[int(face)]) for face in frame[0, 1:3, 2] if face] for frame in frames]
+  return [
+    [found(POSES[int(face)]) for face in frame[0, 1:3, 2] if int(face) in POSES] for frame in frames
+  ]
 
 
 def found(pose):
