@@ -157,6 +157,7 @@ def stage(**options: Any) -> ConfigDict:
   config.l2 = 1e-4  # Added to the gradient of each kernel w as l2 * w.
   config.decay = 0.0  # Of each kernel, decoupled from the gradient: AdamW's.
   config.average = 0.0  # Share that a running mean of the weights keeps a step; 0 has none.
+  config.result = 'best'  # Whose weights are handed on: the best epoch's by validation, or 'last'.
   return config
 
 

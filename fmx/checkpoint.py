@@ -176,7 +176,14 @@ class Checkpoints:
       ValueError: the checkpoint has other names, shapes or dtypes than `like`.
       OSError: none can be read.
     """
-    step, content = self._first_readable(self._from_best(), set_aside=False)
+    return self._restore(self._from_best(), like)
+
+  def restore_last(self, like: Tree) -> tuple[int, Tree, dict[str, float]]:
+    """Restores the newest checkpoint that has the metric; otherwise as `restore_best`."""
+    return self._restore(sorted(self._from_best(), reverse=True), like)
+
+  def _restore(self, steps: Sequence[int], like: Tree) -> tuple[int, Tree, dict[str, float]]:
+    step, content = self._first_readable(steps, set_aside=False)
     if content is None:
       raise FileNotFoundError(
         f'No checkpoint with {self._best!r} in {self.directory}; train there first, '

@@ -121,6 +121,18 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
   assert names(tmp_path) == ['2', '4', '5']
 
 
+def test_the_last_is_the_newest_that_was_measured(tmp_path):
+  checkpoints = Checkpoints(tmp_path)
+  with pytest.raises(FileNotFoundError, match="No checkpoint with 'miou'"):
+    checkpoints.restore_last(state(0))
+  for step, miou in enumerate([0.9, 0.2], start=1):
+    checkpoints.save(step, state(step), {'miou': miou})
+  checkpoints.save(3, state(3))  # Stopped amid an epoch.
+  step, tree, metrics = checkpoints.restore_last(state(0))
+  assert (step, metrics) == (2, {'miou': 0.2})
+  assert bits(tree) == bits(state(2))
+
+
 def test_a_better_one_takes_the_place_of_the_best(tmp_path):
   checkpoints = Checkpoints(tmp_path, keep=1)
   for step, miou in enumerate([0.1, 0.5, 0.4, 0.5, 0.3], start=1):

@@ -35,6 +35,8 @@ from tfds_300vw import face_mask
 
 FCN, CONVLSTM = STAGES = ('fcn', 'convlstm')
 TITLES = {FCN: 'FCN', CONVLSTM: 'ConvLSTM-FCN'}
+# Which epoch's weights a stage results in: of the best by validation mIoU, or of the last.
+RESULTS = BEST, LAST = ('best', 'last')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +258,10 @@ class Stage:
       raise ValueError(
         f'{self.name}.average is {options.average}; it must be at least 0 and below 1.'
       )
+    if options.result not in RESULTS:
+      raise ValueError(
+        f'{self.name}.result is {options.result!r}; it must be {" or ".join(map(repr, RESULTS))}.'
+      )
     devices = jax.device_count()
     for owner, size in ((self.name, options.batch_size), ('evaluation', evaluation.batch_size)):
       if size < 1 or size % devices:
@@ -337,7 +343,9 @@ def variables_of_weights(stage: Stage, folder: str) -> dict[str, Any]:
 
 
 def trained_variables(stage: Stage) -> tuple[int, dict[str, Any], dict[str, float]]:
-  """The best checkpoint of a stage: its step, its variables and its metrics."""
-  step, state, metrics = stage.checkpoints(read_only=True).restore_best(stage.state_like())
-  best = state.variables
-  return step, {'params': best.params, 'batch_stats': best.batch_stats}, metrics
+  """The result of a stage: its step, its variables and its metrics."""
+  checkpoints = stage.checkpoints(read_only=True)
+  restore = {BEST: checkpoints.restore_best, LAST: checkpoints.restore_last}[stage.options.result]
+  step, state, metrics = restore(stage.state_like())
+  result = state.variables
+  return step, {'params': result.params, 'batch_stats': result.batch_stats}, metrics

@@ -89,9 +89,9 @@ def test_the_weights_say_which_crop_they_take(trained):
     assert model.trained['loss'] == 'cross_entropy_iou'
 
 
-def test_what_is_handed_on_is_the_average_of_the_best_epoch(trained):
+def test_what_is_handed_on_is_the_average_of_the_last_epoch(trained):
   stage = stage_of('eye', trained / 'eye/fcn')
-  step, state, _ = stage.checkpoints(read_only=True).restore_best(stage.state_like())
+  step, state = stage.checkpoints(read_only=True).restore_latest(stage.state_like())
   model = weights.load(trained)['eye']
   assert model.trained['step'] == step
   jax.tree.map(np.testing.assert_array_equal, model.variables['params'], state.average.params)
@@ -153,6 +153,7 @@ def test_a_stage_of_whole_frames_is_that_of_its_view():
     ({'fcn__schedule': 'cosin'}, "No schedule is called 'cosin'"),
     ({'data__spoiling__jpeg': 2.0}, 'spoiling.jpeg is 2.0'),
     ({'fcn__average': 1.0}, 'fcn.average is 1.0; it must be at least 0 and below 1'),
+    ({'fcn__result': 'first'}, "fcn.result is 'first'; it must be 'best' or 'last'"),
     ({'fcn__decay': -0.1}, 'fcn.decay is -0.1; it must be 0 or more'),
   ],
 )
