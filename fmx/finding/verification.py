@@ -43,12 +43,15 @@ class Evidence(NamedTuple):
     offset: Of the mask's bounding box from the pose: middle in units of the size, upright, and log
       size, [3]; zeros for an empty mask.
     has_shape: Whether it looks like a face, wherever it is.
+    is_like: As `is_face`, of a face that is known already: then either the eyes or the mouth may be
+      behind something.
   """
 
   is_face: bool
   is_sure: bool
   offset: np.ndarray
   has_shape: bool
+  is_like: bool = False
 
 
 def face_piece(labels: np.ndarray) -> np.ndarray:
@@ -110,19 +113,18 @@ def examine(
   lips = points[3:].mean(axis=0)
   has_mouth = _distance(mouth, lips) <= NEAR * unit
   least = MOUTH_ALONE if has_mouth or _is_outside(lips, inside) else EYES_ALONE
-  is_marked = (has_eye and has_mouth) or (
-    confidence >= least and (has_eye or has_mouth or has_order)
-  )
+  is_marked = (has_eye and has_mouth) or confidence >= least
   has_extent = (
     _shared(face, inside, unit) >= LEAST_SHARED if is_cut else (LEAST_AREA <= share <= MOST_AREA)
   )
   is_solid = has_extent and np.count_nonzero(labels == SKIN) >= LEAST_SKIN * pixels
-  is_face = (
+  is_like = (
     is_solid
-    and is_marked
+    and (has_eye or has_mouth or has_order)
     and touched <= MOST_BORDER
     and (is_cut or (shift <= LARGEST_SHIFT and growth <= LARGEST_GROWTH))
   )
+  is_face = is_like and is_marked
   is_sure = (
     is_face
     and shift <= SURE_SHIFT
@@ -132,7 +134,8 @@ def examine(
     and has_order
   )
   offset = np.zeros(3) if is_cut else offset
-  return Evidence(bool(is_face), bool(is_sure), offset, bool(is_solid and has_order))
+  has_shape = is_solid and has_order
+  return Evidence(bool(is_face), bool(is_sure), offset, bool(has_shape), bool(is_like))
 
 
 def _shared(face: np.ndarray, inside: np.ndarray, unit: float) -> float:

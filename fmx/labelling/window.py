@@ -127,13 +127,18 @@ def _go_through(
     again = read_faces(frames, list(moved.values()), before.faces, predictors['primary'])
     for place, reading in zip(moved, again):
       readings[place] = reading
-  return _Pass(follower, readings, [_verdicts(reading) for reading in readings])
+  return _Pass(follower, readings, [_verdicts(reading, before.faces) for reading in readings])
 
 
-def _verdicts(reading: Reading) -> Verdicts:
+def _verdicts(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
+  """What to think of a face's masks; one that was seen well may be half hidden for a while."""
+  seen = list(zip(reading.course.is_seen, reading.evidence, strict=True))
+  is_known = reading.course.key in before or any(
+    is_seen and evidence.is_face for is_seen, evidence in seen
+  )
   verdicts: Verdicts = []
-  for is_seen, evidence in zip(reading.course.is_seen, reading.evidence):
-    if is_seen and evidence.is_face:
+  for is_seen, evidence in seen:
+    if is_seen and (evidence.is_face or (is_known and evidence.is_like)):
       verdicts.append(GOOD)
     else:
       verdicts.append(DOUBTFUL if evidence.is_sure else None)

@@ -70,6 +70,16 @@ def test_eyes_or_mouth_alone_will_do_where_the_network_is_sure():
     assert judge(alone.astype(np.uint8), confidence=least - 0.01) == (False, False)
 
 
+def test_of_a_known_face_eyes_or_mouth_may_be_hidden_but_not_both():
+  labels = crop()
+  eyes, mouth = np.where(labels > 2, 1, labels), np.where(labels == 2, 1, labels)
+  for shown, is_like in ((eyes, True), (mouth, True), (np.minimum(labels, 1), False)):
+    evidence = examine(shown.astype(np.uint8), points(), EVERYWHERE, margin=MARGIN, confidence=0.6)
+    assert (evidence.is_face, evidence.is_like) == (False, is_like)
+  moved = np.where(crop(x=0.45) > 2, 1, crop(x=0.45)).astype(np.uint8)
+  assert not examine(moved, points(), EVERYWHERE, margin=MARGIN, confidence=0.95).is_like
+
+
 def test_a_mouth_below_the_frame_need_not_be_seen():
   inside = EVERYWHERE.copy()
   inside[54:] = False
