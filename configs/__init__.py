@@ -16,5 +16,6 @@ Which one to take:
   to train what ships,  upright    those of whole faces, mouths and single eyes, out of frames
   on a CPU              finder     the network that finds the faces
                         evaluate_finder    which faces that one misses
+                        ablations  what each choice of that training is worth
   to time a machine     benchmark  the steps of training and the prediction; needs no data
 """
