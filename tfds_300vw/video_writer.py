@@ -160,10 +160,7 @@ class VideoWriter(_Writer):
     self._reformatter = VideoReformatter()
 
   def _check(self, image: np.ndarray) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-      raise ValueError(
-        f'{self._path}: a frame is {image.dtype} {image.shape}; give uint8 [H, W, 3].'
-      )
+    _check_channels(self._path, image, 3)
 
   def _add_stream(
     self, container: OutputContainer, kind: str, height: int, width: int
@@ -173,11 +170,7 @@ class VideoWriter(_Writer):
     added = container.add_stream(self._codec, rate=self._rate, options=self._options)
     stream = cast(av.VideoStream, added)
     stream.pix_fmt = 'yuv444p' if height % 2 or width % 2 else 'yuv420p'
-    # What the conversion below makes; untagged, players guess another by the size.
-    stream.codec_context.colorspace = _ITU601
-    stream.codec_context.color_range = _LIMITED_RANGE
-    if self._pixel_aspect is not None:
-      stream.codec_context.sample_aspect_ratio = self._pixel_aspect
+    _tag(stream, self._pixel_aspect)
     return stream
 
   def _frame(self, image: np.ndarray) -> av.VideoFrame:
@@ -221,10 +214,7 @@ class AlphaWriter(_Writer):
     self._reformatter = VideoReformatter()
 
   def _check(self, image: np.ndarray) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
-      raise ValueError(
-        f'{self._path}: a frame is {image.dtype} {image.shape}; give uint8 [H, W, 4].'
-      )
+    _check_channels(self._path, image, 4)
 
   def _add_stream(
     self, container: OutputContainer, kind: str, height: int, width: int
@@ -232,10 +222,7 @@ class AlphaWriter(_Writer):
     stream = container.add_stream('libvpx-vp9', rate=self._rate, options=self._options)
     stream.pix_fmt = 'yuva420p'
     stream.metadata['alpha_mode'] = '1'  # Or the container does not say so, and players are blind.
-    stream.codec_context.colorspace = _ITU601
-    stream.codec_context.color_range = _LIMITED_RANGE
-    if self._pixel_aspect is not None:
-      stream.codec_context.sample_aspect_ratio = self._pixel_aspect
+    _tag(stream, self._pixel_aspect)
     return stream
 
   def _frame(self, image: np.ndarray) -> av.VideoFrame:
@@ -290,3 +277,19 @@ def write_video(
   with VideoWriter(path, frame_rate, **options) as writer:
     for image in frames:
       writer.write(image)
+
+
+def _check_channels(path: os.PathLike[str], image: np.ndarray, number: int) -> None:
+  """Raises ValueError if an image is not uint8 of so many channels."""
+  if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != number:
+    raise ValueError(
+      f'{path}: a frame is {image.dtype} {image.shape}; give uint8 [H, W, {number}].'
+    )
+
+
+def _tag(stream: av.VideoStream, pixel_aspect: Fraction | None) -> None:
+  """Says what the reformatter makes; untagged, players guess another colour space by the size."""
+  stream.codec_context.colorspace = _ITU601
+  stream.codec_context.color_range = _LIMITED_RANGE
+  if pixel_aspect is not None:
+    stream.codec_context.sample_aspect_ratio = pixel_aspect
