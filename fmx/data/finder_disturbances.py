@@ -10,12 +10,15 @@ from typing import cast
 import cv2
 import numpy as np
 
+from fmx.data.spoiling import SHAPES, filling
 from fmx.data.transforms import add_noise
 
 _LUMA = np.tile([0.299, 0.587, 0.114], (3, 1))  # Of R, G and B.
+_AROUND = 1.5  # Side of the square in which an occluder lies, over the size of the face,
+_LARGEST = 0.7  # and its largest extent, over that side.
 # How often: occluders of each face, the others of each picture.
 OCCLUDER, BLUR, MOTION, COARSE, GREY, DARK, NOISE, JPEG = (
-  0.3,
+  0.45,
   0.2,
   0.12,
   0.15,
@@ -58,23 +61,29 @@ def disturb(image: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> n
 
 
 def occlude(image: np.ndarray, centre: np.ndarray, size: float, rng: np.random.Generator) -> None:
-  """Puts something in front of a part of a face, in place: flat, or a piece of the same picture."""
+  """Puts something in front of a part of a face, in place: of a colour, or a piece of the picture.
+
+  Args:
+    image: uint8 [H, W, 3], RGB.
+    centre: Of the face, x then y, pixels.
+    size: Of the face, pixels.
+    rng: Draws.
+  """
   height, width = image.shape[:2]
-  at = centre + rng.uniform(-0.5, 0.5, 2) * size
-  axes = np.exp(rng.uniform(np.log(0.1), np.log(0.4), 2)) * size  # Half of each side.
-  cover = np.zeros((height, width), np.uint8)
-  angle = rng.uniform(0, 180)
+  side = max(round(_AROUND * size), 8)
+  left, top = np.rint(centre - side / 2).astype(int)
+  x, y = slice(max(left, 0), min(left + side, width)), slice(max(top, 0), min(top + side, height))
+  seen = image[y, x]
+  if not seen.size:
+    return
+  shape = SHAPES[rng.integers(len(SHAPES))](side, _LARGEST * side, rng)
+  shape = shape[y.start - top : y.stop - top, x.start - left : x.stop - left]
   if rng.random() < 0.5:
-    cv2.ellipse(cover, (tuple(at), tuple(2 * axes), angle), 255, -1)
-  else:
-    corners = cv2.boxPoints((tuple(at), tuple(2 * axes), angle))
-    cv2.fillPoly(cover, [np.rint(corners).astype(np.int32)], 255)
-  if rng.random() < 0.6:
     shift = (int(rng.integers(0, height)), int(rng.integers(0, width)))
-    filling = np.roll(image, shift, axis=(0, 1))[:, ::-1]
+    behind = np.roll(image, shift, axis=(0, 1))[:, ::-1][y, x]
   else:
-    filling = np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), image.shape)
-  np.copyto(image, filling, where=cover[..., None] > 0)
+    behind = filling(seen, rng)
+  np.copyto(seen, behind.astype(np.uint8), where=shape[..., None] > 0)
 
 
 def _coarse(image: np.ndarray, factor: float) -> np.ndarray:

@@ -101,14 +101,14 @@ def _put_occluder(
   side = frame.shape[0]
   mask = SHAPES[rng.integers(len(SHAPES))](side, spoiling.occluder_size * side, rng)
   if donor is not None and rng.random() < spoiling.donors:
-    filling = donor(rng)
+    shown = donor(rng)
   else:
-    filling = _filling(frame, rng)
+    shown = filling(frame, rng)
   opacity: np.ndarray = mask * (1.0 if rng.random() < 0.85 else rng.uniform(0.4, 0.9))
   if rng.random() < 0.4:
     opacity = cv2.GaussianBlur(opacity, (0, 0), rng.uniform(0.5, 0.02 * side + 0.6))
   opacity = opacity[..., None]
-  frame[...] = np.rint(frame + (filling.astype(np.float32) - frame) * opacity)
+  frame[...] = np.rint(frame + (shown.astype(np.float32) - frame) * opacity)
 
 
 def _ellipse(side: int, most: float, rng: np.random.Generator) -> np.ndarray:
@@ -169,23 +169,32 @@ def _writing(side: int, most: float, rng: np.random.Generator) -> np.ndarray:
 SHAPES = (_ellipse, _ellipse, _polygon, _bar, _hand, _writing)
 
 
-def _filling(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """Something to see on an occluder: a colour, often one of the picture's, with some structure."""
-  side = frame.shape[0]
+def filling(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """Something to see on an occluder: a colour, often one of the picture's, with some structure.
+
+  Args:
+    frame: uint8 [H, W, 3], what it is put in front of.
+    rng: Draws.
+
+  Returns:
+    float32 [H, W, 3], in [0, 255].
+  """
+  height, width = frame.shape[:2]
   if rng.random() < 0.5:  # Skin, hair, clothes.
-    color = frame[tuple(rng.integers(side // 4, 3 * side // 4, 2))].astype(np.float32)
-    color = color * rng.uniform(0.7, 1.3)
+    place = [int(rng.integers(edge // 4, max(3 * edge // 4, 1))) for edge in (height, width)]
+    color = frame[place[0], place[1]].astype(np.float32)
+    color = np.clip(color * rng.uniform(0.7, 1.3), 0, 255)
   else:
     color = rng.uniform(0, 255, 3).astype(np.float32)
-  filling = np.broadcast_to(color, frame.shape).astype(np.float32)
+  filled = np.broadcast_to(color, frame.shape).astype(np.float32)
   kind = rng.random()
   if kind < 0.35:
-    return filling
+    return filled
   cells = int(rng.integers(2, 4 if kind < 0.7 else 24))  # Folds and shadows, or a pattern.
   coarse = rng.normal(0, rng.uniform(5, 60), (cells, cells, 1 if kind < 0.85 else 3))
   how = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
-  fine = cv2.resize(coarse.astype(np.float32), (side, side), interpolation=how)
-  return np.clip(filling + fine.reshape(side, side, -1), 0, 255)
+  fine = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=how)
+  return np.clip(filled + fine.reshape(height, width, -1), 0, 255)
 
 
 def _put_glasses(frame: np.ndarray, eyes: np.ndarray, rng: np.random.Generator) -> None:
