@@ -33,12 +33,14 @@ class Known(NamedTuple):
 
   Attributes:
     pose: Where it is expected now.
+    last: Where it was seen: what leaps about is as likely there as where it was heading.
     frames: Since it was seen.
     looks: From `appearance.describe`.
     is_familiar: Whether it may be known by its looks wherever it turns up.
   """
 
   pose: Pose
+  last: Pose
   frames: int
   looks: np.ndarray
   is_familiar: bool
@@ -77,7 +79,8 @@ def associate(known: Sequence[Known], found: Sequence[Stranger]) -> dict[int, in
   )
   frames = np.array([face.frames for face in known])[:, None]
   gaps, changes = _differences([face.pose for face in known], [face.pose for face in found])
-  near = gaps <= np.minimum(_NEAR + _NEAR_GROWTH * frames, _FARTHEST)
+  from_last, _ = _differences([face.last for face in known], [face.pose for face in found])
+  near = np.minimum(gaps, from_last) <= np.minimum(_NEAR + _NEAR_GROWTH * frames, _FARTHEST)
   near &= changes <= np.minimum(_SIZE_CHANGE + _SIZE_GROWTH * frames, _SIZE_MOST)
   # Next to somebody else, seen now or a moment ago, looks say little.
   close = (gaps <= CROWD) & (frames <= BRIEF)

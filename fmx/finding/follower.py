@@ -207,6 +207,7 @@ class Follower:
     known = [
       Known(
         motion.pose_of(track.expected(time)),
+        motion.pose_of(track.vector),
         time - track.time,
         track.looks,
         track.id is not None or track.is_given,

@@ -74,20 +74,33 @@ def look_harder(finder: Finder, frame: np.ndarray) -> list[Seen]:
     Found faces in pixels of the frame, each once.
   """
   height, width = frame.shape[:2]
-  seen = []
+  seen = look_into_parts(finder, frame)
   for degrees in _TURNS:
     matrix, size = _turn(height, width, degrees)
     (found,) = finder(cv2.warpAffine(frame, matrix, size)[None])
     back = cv2.invertAffineTransform(matrix)
     seen += [_moved(face, back) for face in found]
+  return distinct([s for s in seen if 0 <= s.pose.x < width and 0 <= s.pose.y < height])
+
+
+def look_into_parts(finder: Finder, frame: np.ndarray) -> list[Seen]:
+  """What the finder sees in enlarged parts of a frame; otherwise as `look_harder`.
+
+  A frame too small for that has no parts.
+  """
+  height, width = frame.shape[:2]
   tile = [round(_TILE * side) for side in (width, height)]
-  if max(tile) >= _LEAST_TILE:
-    corners = [(x, y) for y in (0, height - tile[1]) for x in (0, width - tile[0])]
-    parts = np.stack([frame[y : y + tile[1], x : x + tile[0]] for x, y in corners])
-    for (x, y), found in zip(corners, finder(parts), strict=True):
-      seen += [_moved(face, np.array([[1.0, 0, x], [0, 1, y]])) for face in found]
-  inside = [s for s in seen if 0 <= s.pose.x < width and 0 <= s.pose.y < height]
-  return distinct(inside)
+  if max(tile) < _LEAST_TILE:
+    return []
+  corners = [(x, y) for y in (0, height - tile[1]) for x in (0, width - tile[0])]
+  parts = np.stack([frame[y : y + tile[1], x : x + tile[0]] for x, y in corners])
+  return distinct(
+    [
+      _moved(face, np.array([[1.0, 0, x], [0, 1, y]]))
+      for (x, y), found in zip(corners, finder(parts), strict=True)
+      for face in found
+    ]
+  )
 
 
 def look_upside_down(

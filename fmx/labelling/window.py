@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from fmx.finding.follower import Follower
-from fmx.finding.looking import ONE, Finder, distinct, look, look_harder, look_upside_down
+from fmx.finding.looking import (
+  ONE,
+  Finder,
+  distinct,
+  look,
+  look_harder,
+  look_into_parts,
+  look_upside_down,
+)
 from fmx.finding.overlap import shared
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
@@ -21,6 +30,28 @@ _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its 
 _LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
 
 
+class Pause(NamedTuple):
+  """How long something costly is left alone that showed nothing.
+
+  Attributes:
+    left: Windows until it is tried again.
+    last: Windows that it was left alone before.
+  """
+
+  left: int = 0
+  last: int = 0
+
+  def after(self, *, helped: bool) -> Pause:
+    """The pause after a try: none where it helped, else ever longer ones."""
+    if helped:
+      return Pause()
+    return Pause(self.last, min(2 * self.last + 1, _LONGEST_PAUSE))
+
+  def shorter(self) -> Pause:
+    """After a window more."""
+    return self._replace(left=self.left - 1)
+
+
 @dataclasses.dataclass(frozen=True)
 class ShotState:
   """What is known after some windows of a shot.
@@ -28,21 +59,22 @@ class ShotState:
   Attributes:
     follower: Of the faces.
     faces: What the networks need to go on, by key of the track.
-    wait: Windows without a face until the finder looks harder again.
-    pause: Windows that it then waits.
+    harder: Pause of harder looks, where no face is there.
+    parts: Pause of looks into parts of frames, for small faces beside those that are seen.
   """
 
   follower: Follower
   faces: Mapping[int, FaceState] = dataclasses.field(default_factory=dict)
-  wait: int = 0
-  pause: int = 0
+  harder: Pause = Pause()
+  parts: Pause = Pause()
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pass:
-  """What one way through a window gave."""
+  """What one way through a window gave: of each face that was looked for a reading and verdicts."""
 
   follower: Follower
+  courses: list[Course]  # Also of faces that were not looked for.
   readings: list[Reading]
   verdicts: list[Verdicts]
 
@@ -83,14 +115,15 @@ def label_window(
   length = len(frames)
   times = sorted({0, length // 2, length - 1})
   looks: dict[int, list] = look(finder, frames, times)
+  parts = _look_into_parts(finder, frames, looks, length // 2, before)
   first = _go_through(frames, before, looks, predictors, start)
-  found, wait, pause = first, before.wait, before.pause
+  found, harder = first, before.harder
   missed = [
     track for track in before.follower.tracks
     if track.is_shown and track.key not in {r.course.key for r in first.readings}
   ]  # fmt: skip
-  if first.is_empty() and not first.failed() and wait:
-    wait -= 1  # Nothing was there, and nothing is.
+  if first.is_empty() and not first.failed() and harder.left:
+    harder = harder.shorter()  # Nothing was there, and nothing is.
   elif first.failed() or first.is_empty() or missed:
     looks |= look(finder, frames, [time for time in range(length) if time not in looks])
     if _is_unseen(first, looks):
@@ -102,9 +135,11 @@ def label_window(
       if not any(verdicts)
     )
     found = _go_through(frames, before, looks, predictors, start, given_up)
+    found = _relieved(frames, before, found, predictors)
     found = _told_apart(first, found)
-    wait, pause = (pause, min(2 * pause + 1, _LONGEST_PAUSE)) if found.is_empty() else (0, 0)
-  return _finish(frames, before, found, predictors, start, is_cut, wait, pause)
+    harder = harder.after(helped=not found.is_empty())
+  masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut)
+  return masks, ShotState(follower, faces, harder, parts)
 
 
 def _go_through(
@@ -116,7 +151,50 @@ def _go_through(
   given_up: frozenset[int] = frozenset(),
 ) -> _Pass:
   follower, courses = before.follower.follow(frames, looks, start)
-  chosen = follower.choose(courses, given_up)
+  readings = _read(frames, follower.choose(courses, given_up), before, predictors)
+  verdicts = [_verdicts(reading, before.faces) for reading in readings]
+  return _Pass(follower, courses, readings, verdicts)
+
+
+def _relieved(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  found: _Pass,
+  predictors: Mapping[str, Predictor],
+) -> _Pass:
+  """Adds faces that were not looked for, in the frames in which those that were have no mask.
+
+  Where a cut was overlooked, or a face is taken for another one after a leap, the window's later
+  frames show a face that had no chance.
+  """
+  chosen = {reading.course.key for reading in found.readings}
+  room = [found.follower.max_faces - sum(map(bool, verdicts)) for verdicts in zip(*found.verdicts)]
+  others = [
+    course
+    for course in found.courses
+    if course.key not in chosen
+    and any(is_seen and left > 0 for is_seen, left in zip(course.is_seen, room))
+  ]
+  readings, verdicts = list(found.readings), list(found.verdicts)
+  for reading in _read(frames, found.follower.choose(others), before, predictors):
+    its = [
+      verdict if verdict == GOOD and left > 0 else None
+      for verdict, left in zip(_verdicts(reading, before.faces), room)
+    ]
+    if any(its):
+      readings.append(reading)
+      verdicts.append(its)
+      room = [left - (verdict is not None) for verdict, left in zip(its, room)]
+  return dataclasses.replace(found, readings=readings, verdicts=verdicts)
+
+
+def _read(
+  frames: Sequence[np.ndarray],
+  chosen: Sequence[Course],
+  before: ShotState,
+  predictors: Mapping[str, Predictor],
+) -> list[Reading]:
+  """The masks of faces; where one is not in the middle of its crop, it is looked at again there."""
   readings = read_faces(frames, chosen, before.faces, predictors['primary'])
   for _ in range(_SETTLING):
     moved = {
@@ -127,7 +205,7 @@ def _go_through(
     again = read_faces(frames, list(moved.values()), before.faces, predictors['primary'])
     for place, reading in zip(moved, again):
       readings[place] = reading
-  return _Pass(follower, readings, [_verdicts(reading, before.faces) for reading in readings])
+  return readings
 
 
 def _verdicts(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
@@ -148,6 +226,24 @@ def _verdicts(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
 def _is_unseen(first: _Pass, looks: Mapping[int, Sequence]) -> bool:
   """Whether the finder sees no face at all, or not one that is followed."""
   return not any(looks.values()) or not all(r.course.is_seen.any() for r in first.readings)
+
+
+def _look_into_parts(
+  finder: Finder,
+  frames: Sequence[np.ndarray],
+  looks: dict[int, list],
+  time: int,
+  before: ShotState,
+) -> Pause:
+  """Adds smaller faces to what the finder saw at a time, where more are wanted than it saw."""
+  if before.follower.max_faces == 1 or len(looks[time]) >= before.follower.max_faces:
+    return before.parts
+  if before.parts.left:
+    return before.parts.shorter()
+  more = distinct([*looks[time], *look_into_parts(finder, frames[time])])
+  helped = len(more) > len(looks[time])
+  looks[time] = more
+  return before.parts.after(helped=helped)
 
 
 def _look_harder(
@@ -214,9 +310,7 @@ def _finish(
   predictors: Mapping[str, Predictor],
   start: int,
   is_cut: bool,
-  wait: int,
-  pause: int,
-) -> tuple[list[FrameMasks], ShotState]:
+) -> tuple[list[FrameMasks], Follower, dict[int, FaceState]]:
   """Draws the masks and takes in what they say."""
   shown, failed, kept = {}, [], []
   for reading, verdicts in zip(found.readings, found.verdicts):
@@ -247,7 +341,7 @@ def _finish(
     )
     for time, of_frame in enumerate(pieces)
   ]
-  return masks, ShotState(follower, faces, wait, pause)
+  return masks, follower, faces
 
 
 def _shown(reading: Reading, verdicts: Verdicts, start: int) -> Shown:

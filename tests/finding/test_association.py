@@ -10,7 +10,8 @@ LOOKS = {name: RNG.normal(size=60) / np.sqrt(60) for name in 'ABC'}
 
 
 def known(name, x, *, size=50.0, frames=1, familiar=True):
-  return Known(Pose(float(x), 0.0, size, 0.0), frames, LOOKS[name], familiar)
+  pose = Pose(float(x), 0.0, size, 0.0)
+  return Known(pose, pose, frames, LOOKS[name], familiar)
 
 
 def found(name, x, *, size=50.0, crowded=False):

@@ -182,6 +182,26 @@ def test_a_jump_in_size_is_followed_at_once():
   assert on.count(1) >= 29
 
 
+@pytest.mark.usefixtures('no_cuts')
+def test_after_an_overlooked_cut_the_next_face_has_its_mask_at_once():
+  video = Video()
+  for i in range(30):
+    video.add({'Ann': (70, 75, 70)} if i < 12 else {'Bob': (180, 75, 48)})
+  found = extract(video)
+  on = ids_by_name(video, found)
+  assert on['Ann'] + on['Bob'] == [1] * 12 + [2] * 18
+  assert all(len(masks.faces) == 1 for masks in found)
+
+
+def test_a_face_that_leaps_about_keeps_its_mask():
+  rng = np.random.default_rng(3)
+  video = Video()
+  for _ in range(40):
+    x, y = rng.uniform(-20, 20, 2)  # Up to two thirds of the face's size from frame to frame.
+    video.add({'Ann': (120 + x, 75 + y / 2, 60)})
+  assert ids_by_name(video, extract(video))['Ann'] == [1] * 40
+
+
 def test_a_head_that_rolls_over_is_followed():
   video = Video()
   for i in range(60):

@@ -3,8 +3,12 @@ import types
 import numpy as np
 import pytest
 
+from fmx.finding.follower import Follower
+from fmx.finding.looking import Seen
 from fmx.finding.verification import Evidence
 from fmx.labelling import window
+from fmx.labelling.window import Pause, ShotState
+from tfds_300vw.pose import Pose
 
 FACE = Evidence(True, False, np.zeros(3), True, True)
 HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
@@ -32,3 +36,47 @@ def test_a_face_that_was_seen_well_may_be_half_hidden(evidence, before, expected
 
 def test_what_the_finder_does_not_see_is_not_known_by_half():
   assert verdicts(FACE, HALF, seen=False, before=(7,)) == [None, None]
+
+
+LARGE = Seen(Pose(200.0, 100.0, 80.0, 0.0), np.zeros((5, 2)), 0.9)
+SMALL = Seen(Pose(30.0, 40.0, 12.0, 0.0), np.zeros((5, 2)), 0.9)
+
+
+class FindsInParts:
+  """Sees the small face in the first of four enlarged parts, or nothing."""
+
+  def __init__(self, *found):
+    self.found, self.looks = list(found), 0
+
+  def __call__(self, frames):
+    self.looks += len(frames)
+    assert frames.shape[1:3] == (120, 180)  # Three fifths of each side.
+    return [self.found, [], [], []]
+
+
+def look_into_parts(finder, state, seen):
+  looks = {2: list(seen)}
+  pause = window._look_into_parts(finder, [np.zeros((200, 300, 3), np.uint8)] * 5, looks, 2, state)
+  return pause, [face.pose for face in looks[2]]
+
+
+def test_smaller_faces_are_looked_for_where_more_are_wanted():
+  finder = FindsInParts(SMALL)
+  pause, seen = look_into_parts(finder, ShotState(Follower(max_faces=2)), [LARGE])
+  assert seen == [LARGE.pose, SMALL.pose]
+  assert pause == Pause()  # So the next window looks again.
+  for wanted in (1, 2):
+    seen = [LARGE, SMALL][:wanted]
+    assert len(look_into_parts(finder, ShotState(Follower(wanted)), seen)[1]) == wanted
+  assert finder.looks == 4
+
+
+def test_where_that_helps_nothing_it_is_done_ever_less_often():
+  finder, state, looked = FindsInParts(), ShotState(Follower(max_faces=2)), []
+  for index in range(16):
+    before = finder.looks
+    pause, seen = look_into_parts(finder, state, [LARGE])
+    assert seen == [LARGE.pose]
+    state = ShotState(Follower(max_faces=2), parts=pause)
+    looked += [index] * (finder.looks > before)
+  assert looked == [0, 1, 3, 7, 13]  # Pauses of 0, 1, 3, 5, and 5 windows.
