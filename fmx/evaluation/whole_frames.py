@@ -61,6 +61,7 @@ class Score:
   sizes: list[float] = dataclasses.field(default_factory=list)
   worst: list['Worst'] = dataclasses.field(default_factory=list)
   quality: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)
+  of_labels: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)  # Likewise.
 
   def add(
     self,
@@ -93,6 +94,7 @@ class Score:
       'lost': float((ious < LOST).mean()),
       'not_found': int((ious == 0).sum()),
       'temporal': self.quality.result(),
+      'temporal_labels': self.of_labels.result(),
       'sizes': self._by_size(ious),
       'worst': [[face.iou, face.name, face.number] for face in self.worst],
     }
@@ -241,11 +243,14 @@ def _score(
   if len(found) != len(video):
     raise ValueError(f'{len(video)} frames have got masks for {len(found)}.')
   for example, frame, masks in zip(video, frames, found):
-    score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
+    is_cut = masks.is_cut or example is video[0]
+    score.quality.add(masks.labels, is_cut=is_cut)
+    height, width = example.image.shape[:2]
+    drawn = [face_mask.landmarks_to_mask(each, height, width) for each in example.landmarks]
+    score.of_labels.add(np.max([*drawn, np.zeros_like(masks.labels)], axis=0), is_cut=is_cut)
     for number, landmarks in enumerate(example.landmarks):
-      height, width = example.image.shape[:2]
       box = boxes.face_box(landmarks, height, width, margin=SCORED)
-      labels = boxes.crop(face_mask.landmarks_to_mask(landmarks, height, width), box)
+      labels = boxes.crop(drawn[number], box)
       predictions = boxes.crop(masks.labels, box)
       ids = boxes.crop(masks.ids, box)
       shared = np.bincount(ids[labels > 0], minlength=1)

@@ -24,9 +24,11 @@ from fmx.labelling import frame_masks
 from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, settled
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
 from fmx.labelling.predictor import Predictor
+from tfds_300vw.pose import Pose
 
 Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
+_LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians, within a window.
 _LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
 
 
@@ -210,17 +212,24 @@ def _read(
 
 def _verdicts(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
   """What to think of a face's masks; one that was seen well may be half hidden for a while."""
-  seen = list(zip(reading.course.is_seen, reading.evidence, strict=True))
-  is_known = reading.course.key in before or any(
-    is_seen and evidence.is_face for is_seen, evidence in seen
-  )
+  course = reading.course
+  seen = list(zip(course.poses, course.is_seen, reading.evidence, strict=True))
+  well = [pose for pose, is_seen, evidence in seen if is_seen and evidence.is_face]
   verdicts: Verdicts = []
-  for is_seen, evidence in seen:
+  for pose, is_seen, evidence in seen:
+    is_known = any(_is_near(pose, other) for other in well) if well else course.key in before
     if is_seen and (evidence.is_face or (is_known and evidence.is_like)):
       verdicts.append(GOOD)
     else:
       verdicts.append(DOUBTFUL if evidence.is_sure else None)
   return verdicts
+
+
+def _is_near(pose: Pose, other: Pose) -> bool:
+  """Whether a half hidden face can be one that was seen well: it has neither leapt nor turned."""
+  turn = abs(np.arctan2(np.sin(pose.roll - other.roll), np.cos(pose.roll - other.roll)))
+  away = np.hypot(pose.x - other.x, pose.y - other.y)
+  return bool(turn <= _TURN and away <= _LEAP * other.size)
 
 
 def _is_unseen(first: _Pass, looks: Mapping[int, Sequence]) -> bool:
@@ -240,10 +249,13 @@ def _look_into_parts(
     return before.parts
   if before.parts.left:
     return before.parts.shorter()
-  more = distinct([*looks[time], *look_into_parts(finder, frames[time])])
-  helped = len(more) > len(looks[time])
-  looks[time] = more
-  return before.parts.after(helped=helped)
+  smaller = [
+    face
+    for face in look_into_parts(finder, frames[time])
+    if all(shared(face.pose, other.pose) < ONE for other in looks[time])
+  ]
+  looks[time] = [*looks[time], *smaller]
+  return before.parts.after(helped=bool(smaller))
 
 
 def _look_harder(

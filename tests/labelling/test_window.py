@@ -13,10 +13,13 @@ from tfds_300vw.pose import Pose
 FACE = Evidence(True, False, np.zeros(3), True, True)
 HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
 NONE = Evidence(False, False, np.zeros(3), False, False)
+LARGE = Seen(Pose(200.0, 100.0, 80.0, 0.0), np.zeros((5, 2)), 0.9)
+SMALL = Seen(Pose(30.0, 40.0, 12.0, 0.0), np.zeros((5, 2)), 0.9)
 
 
-def verdicts(*evidence, seen=True, before=()):
-  course = types.SimpleNamespace(key=7, is_seen=np.full(len(evidence), seen))
+def verdicts(*evidence, seen=True, before=(), poses=None):
+  poses = poses or [LARGE.pose] * len(evidence)
+  course = types.SimpleNamespace(key=7, poses=poses, is_seen=np.full(len(evidence), seen))
   reading = types.SimpleNamespace(course=course, evidence=evidence)
   return window._verdicts(reading, dict.fromkeys(before))
 
@@ -34,12 +37,21 @@ def test_a_face_that_was_seen_well_may_be_half_hidden(evidence, before, expected
   assert verdicts(*evidence, before=before) == expected
 
 
+@pytest.mark.parametrize(
+  ('pose', 'expected'),
+  [
+    (Pose(210.0, 90.0, 90.0, 0.3), 'good'),
+    (Pose(230.0, 100.0, 80.0, 0.0), None),  # 30 of 80 pixels away.
+    (Pose(200.0, 100.0, 80.0, 0.6), None),  # Turned by 34 degrees.
+    (Pose(200.0, 100.0, 80.0, 6.2), 'good'),  # By -5.
+  ],
+)
+def test_half_a_face_that_leapt_or_turned_is_none(pose, expected):
+  assert verdicts(FACE, HALF, before=(7,), poses=[LARGE.pose, pose]) == ['good', expected]
+
+
 def test_what_the_finder_does_not_see_is_not_known_by_half():
   assert verdicts(FACE, HALF, seen=False, before=(7,)) == [None, None]
-
-
-LARGE = Seen(Pose(200.0, 100.0, 80.0, 0.0), np.zeros((5, 2)), 0.9)
-SMALL = Seen(Pose(30.0, 40.0, 12.0, 0.0), np.zeros((5, 2)), 0.9)
 
 
 class FindsInParts:
