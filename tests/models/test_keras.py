@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmx.models import fcn, pretrained, resnet
+from fmx.models import heads, pretrained, resnet
 from fmx.models.conv_lstm import ConvLSTM
 
 keras = pytest.importorskip('keras', reason='keras is not installed')
@@ -102,5 +102,5 @@ def test_a_fresh_bias_is_keras_s():
 def test_up_sampling_is_keras_s_bilinear_one(factor):
   x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
   expected = keras.layers.UpSampling2D(factor, interpolation='bilinear')(x)
-  actual = fcn.upsample(x, (3 * factor, 4 * factor))
+  actual = heads.upsample(x, (3 * factor, 4 * factor))
   np.testing.assert_allclose(actual, expected, atol=1e-5)
