@@ -14,6 +14,7 @@ from fmx.models import segmenter
 from tfds_300vw import face_mask
 
 OPTIONS = {
+  'trunk': 'resnet50',
   'width': 4,
   'blocks': (1, 1, 1, 1),
   'stem': 4,

@@ -1,15 +1,17 @@
-"""The baseline FCN and the ConvLSTM-FCN: trunk, head, up-sampling (section 3.1, Table 1)."""
+"""The FCNs and the ConvLSTM-FCN: trunk, head, up-sampling (section 3.1, Tables 1 and 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from fmx.models.baseline_heads import BASELINE_HEADS
 from fmx.models.conv_lstm import Carry, initial_carry
 from fmx.models.convolution import Dtype
-from fmx.models.heads import CoarseHead, FineHead, upsample
+from fmx.models.heads import CoarseHead, FineHead, Head, upsample
 from fmx.models.resnet import ResNet, normalize
+from fmx.models.vgg import VGG
 
 
 @jax.jit
@@ -18,7 +20,9 @@ def probabilities(logits: jax.Array) -> jax.Array:
   return jax.nn.softmax(logits)
 
 
-HEADS = {'coarse': CoarseHead, 'fine': FineHead}
+TRUNKS = {'resnet50': ResNet, 'vgg16': VGG}
+WITH_MEMORY = {'coarse': CoarseHead, 'fine': FineHead}  # Heads that can have a ConvLSTM.
+HEADS: dict[str, Callable[..., Head]] = WITH_MEMORY | BASELINE_HEADS
 
 
 class Segmenter(nn.Module):
@@ -27,13 +31,14 @@ class Segmenter(nn.Module):
   Attributes:
     num_classes: K, background included.
     temporal: Whether frames of a clip see the frames before them, through a ConvLSTM.
-    head: A key of HEADS.
-    width: Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
-    blocks: Bottlenecks in stages 2 to 5, or 2 to 4; (3, 4, 6, 3) is ResNet-50's.
-    stem: Channels of the trunk's first convolution; 64 is ResNet-50's.
-    pool_margin: Of the trunk's max-pool, see `resnet.ResNet`.
-    dilate: Whether stage 5 keeps stage 4's stride by dilation, as in the paper.
-    head_features: Channels of the fine head.
+    head: A key of HEADS; those beyond WITH_MEMORY are for `temporal=False` alone.
+    trunk: A key of TRUNKS, whose classes say what the five options that follow mean.
+    width: Of stage 2; 64 is ResNet-50's and VGG-16's.
+    blocks: In stages 2 to 5, or 2 to 4; (3, 4, 6, 3) is ResNet-50's, (2, 3, 3, 3) VGG-16's.
+    stem: Channels of stage 1; 64 is that of both.
+    pool_margin: Of the trunk's 3x3 maxima.
+    dilate: Whether the last stages keep the stride of one before by dilation, as in the paper.
+    head_features: Channels of the fine head, or of fc6 and fc7 of the baselines' heads.
     kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
     peepholes: Whether the ConvLSTM has Eq. 1's peephole terms, which bind it to one size of frames.
     dtype: Of the computation; parameters, recurrence, classifier and logits are float32.
@@ -43,6 +48,7 @@ class Segmenter(nn.Module):
   num_classes: int
   temporal: bool
   head: str = 'coarse'
+  trunk: str = 'resnet50'
   width: int = 64
   blocks: Sequence[int] = (3, 4, 6, 3)
   stem: int = 64
@@ -57,7 +63,7 @@ class Segmenter(nn.Module):
   @property
   def top_stride(self) -> int:
     """Pixels per position of the trunk's last stage, where the ConvLSTM works."""
-    return 16 if self.dilate else 4 * 2 ** (len(self.blocks) - 1)
+    return TRUNKS[self.trunk].top_stride(self.blocks, self.dilate)
 
   @nn.compact
   def __call__(
@@ -78,7 +84,7 @@ class Segmenter(nn.Module):
     clips, length, *size, _ = video.shape
     frames = normalize(video.reshape(clips * length, *size, -1))
     shared = {'dtype': self.dtype, 'axis_name': self.axis_name}
-    trunk = ResNet(
+    trunk = TRUNKS[self.trunk](
       self.width, self.blocks, self.stem, self.pool_margin, self.dilate, **shared, name='trunk'
     )
     maps = trunk(frames, train)

@@ -26,7 +26,7 @@ class Head(nn.Module):
   Attributes:
     num_classes: K, background included.
     temporal: Whether there is a ConvLSTM.
-    features: Channels of the fine head.
+    features: Channels of the fine head, or of fc6 and fc7 of the baselines' heads.
     kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
     peepholes: Whether the ConvLSTM has Eq. 1's peephole terms.
     dtype: Of the computation; the ConvLSTM's recurrence and the classifier are float32.
