@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
 
   config.model = model = ConfigDict()
   model.trunk = 'resnet50'  # Make of the trunk: 'resnet50' or 'vgg16'.
-  # Channels of the 3x3 convolutions of ResNet's stage 2, half of those of VGG's; 64 is that of both.
+  # Channels of the 3x3 convolutions of ResNet's stage 2, and half of VGG's; 64 is that of both.
   model.width = 64
   # ResNet's bottlenecks, (3, 4, 6, 3), or VGG's convolutions, (2, 3, 3, 3), in stages 2 to 5, or
   # without the last number in 2 to 4.
@@ -55,8 +55,8 @@ def get_config() -> ConfigDict:
   model.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
   model.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
   model.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
-  # What to start from: Keras's ResNet-50 or VGG-16 (.h5), Yahoo's of half width (.onnx), or all of a network
-  # out of a folder of weights; '' starts from scratch.
+  # What to start from: Keras's ResNet-50 or VGG-16 (.h5), Yahoo's ResNet of half width (.onnx), or
+  # all of a network out of a folder of weights; '' starts from scratch.
   model.pretrained = ''
 
   config.fcn = stage(
@@ -114,6 +114,7 @@ def get_config() -> ConfigDict:
   evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
   evaluation.hidden = False  # On whole frames: hides a quarter of each face.
+  evaluation.dense_crf = dense_crf()  # Behind FCNs, as a row of its own.
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.
@@ -190,6 +191,24 @@ def augmentation() -> ConfigDict:
       'noise': 0.0,  # Grey levels.
       'occlusion': 0.0,  # Probability.
       'occlusion_size': 0.4,  # Share of the side.
+    }
+  )
+
+
+def dense_crf() -> ConfigDict:
+  """The dense CRF of DeepLab-V2, with the numbers of the script `run_densecrf.sh` of its release.
+
+  `fmx.baselines.dense_crf.DenseCRF` says what each does. Pixels are those of the network's input.
+  """
+  return ConfigDict(
+    {
+      'apply': False,  # Whether there is that row; it takes about 0.3 s a frame of 320 x 320.
+      'iterations': 10,
+      'position_weight': 3.0,
+      'position_deviation': 3.0,  # Pixels.
+      'bilateral_weight': 4.0,
+      'bilateral_deviation': 49.0,  # Pixels.
+      'color_deviation': 5.0,  # Grey levels.
     }
   )
 

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from fmx import finder_jobs, weights, workdir
+from fmx.baselines.dense_crf import DenseCRF
 from fmx.data.prepared import Dataset, FrameExamples, open_dataset
 from fmx.evaluation import run, systems, tables, whole_frames
 from fmx.labelling.predictor import STATES
@@ -45,6 +46,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     Stopped: the process was asked to stop.
   """
   check_stages(config)
+  dense_crf(config)  # A mistake there need not wait for the end of the training.
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   stages = [Stage(name, config, dataset, folder / name) for name in config.stages]
   fcn = trained_fcn(stages, config)
@@ -172,6 +174,7 @@ def evaluate_weights(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]
     batch_size=options.batch_size,
     stream=options.state == 'stream',
     label_landmarks=label_landmarks,
+    dense_crf=dense_crf(config),
   )
 
 
@@ -239,30 +242,40 @@ def trained_fcn(stages: Sequence[Stage], config: ConfigDict) -> Stage:
 
 
 def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
-  """Evaluates the best checkpoint of a stage; the FCN with temporal smoothing too.
+  """Evaluates the best checkpoint of a stage; the FCN with what can be put behind it too.
 
   Args:
     stage: With the configuration that it was trained by.
-    config: Says split, batch size and groups.
+    config: Says split, batch size and the dense CRF.
   """
+  crf = dense_crf(config)
   _, variables, _ = trained_variables(stage)
   variables = replicate(Variables(variables['params'], variables['batch_stats']))
 
-  def windows() -> Iterator[run.WindowLogits]:
-    return loop.eval_windows(
-      stage,
-      variables,
-      config.evaluation.split,
-      batch_size=config.evaluation.batch_size,
-    )
+  def windows(**how: bool) -> Iterator[run.WindowLogits]:
+    options = config.evaluation
+    return loop.eval_windows(stage, variables, options.split, batch_size=options.batch_size, **how)
 
   title, class_names = stage.title, stage.class_names
   _logger.info('Evaluating the %s on the %s split.', title, config.evaluation.split)
   results = {title: run.evaluate(windows(), class_names)}
-  if not stage.temporal and jax.process_count() == 1:  # Smoothing needs whole clips.
+  if not stage.temporal:
     smoothed = run.smooth_clips(windows())
     results[f'{title} + temporal smoothing'] = run.evaluate(smoothed, class_names)
+    if crf is not None:
+      refined = run.refine_windows(windows(keep_frames=True), crf)
+      results[f'{title} + dense CRF'] = run.evaluate(refined, class_names)
   return results
+
+
+def dense_crf(config: ConfigDict) -> DenseCRF | None:
+  """The one that is to be put behind FCNs, or None.
+
+  Raises:
+    ValueError: an option is out of its range.
+  """
+  options = dict(config.evaluation.dense_crf)
+  return DenseCRF(**options) if options.pop('apply') else None
 
 
 def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:

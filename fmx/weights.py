@@ -50,7 +50,7 @@ NETWORK_OPTIONS = (
   'peepholes',
 )
 # What networks had before there was a choice: of weights that do not say it.
-ABSENT = {'trunk': 'resnet50'}
+ABSENT: dict[str, Any] = {'trunk': 'resnet50'}
 FINDER = 'finder'
 FINDER_OPTIONS = ('widths', 'blocks', 'features')
 FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}

@@ -19,9 +19,13 @@ from ml_collections import ConfigDict
 LOCK_FILE = '.lock'
 # Of a training.
 CONFIG_FILE = 'config.json'
+# What runs were before there was a choice: of configurations that do not say it.
+ABSENT = {'model.trunk': 'resnet50'}
 # What may differ when a run goes on: how it is computed, not what.
 FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
+# What training has nothing to do with.
 OTHER_JOBS = (
+  'evaluation.dense_crf.',
   'weights',
   'checkpoint',
   'video',
@@ -142,7 +146,12 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
   path = workdir / CONFIG_FILE
   if not path.is_file():
     raise FileNotFoundError(f'{workdir} is not the workdir of a run: it has no {CONFIG_FILE}.')
-  return ConfigDict(_read_config(path), convert_dict=True)
+  config = ConfigDict(_read_config(path), convert_dict=True)
+  for option, value in ABSENT.items():
+    group, _, name = option.partition('.')
+    if group in config and name not in config[group]:
+      config[group][name] = value
+  return config
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -150,7 +159,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
   ours, theirs = (
     {
       name: value
-      for name, value in _flat(tree).items()
+      for name, value in (ABSENT | _flat(tree)).items()
       if name not in FREE and not name.startswith(OTHER_JOBS)
     }
     for tree in (ours, theirs)

@@ -1,13 +1,14 @@
 """The heads of the paper's baselines: FCN-VGG16's, with its skips, and DeepLab-V2's ASPP."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from fmx.models.conv_lstm import Carry
-from fmx.models.convolution import Conv
+from fmx.models.convolution import Conv, Dtype
 from fmx.models.heads import Head, upsample
 from fmx.models.resnet import Features
 
@@ -59,7 +60,7 @@ class Branch(nn.Module):
   features: int
   num_classes: int
   rate: int
-  dtype: jnp.dtype = jnp.float32
+  dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -87,7 +88,7 @@ class ASPPHead(Head):
     return carry, functools.reduce(jnp.add, scores)
 
 
-BASELINE_HEADS = {
+BASELINE_HEADS: dict[str, Callable[..., Head]] = {
   'fcn32': functools.partial(SkipHead, finest=32),
   'fcn16': functools.partial(SkipHead, finest=16),
   'fcn8': functools.partial(SkipHead, finest=8),

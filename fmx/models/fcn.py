@@ -20,9 +20,9 @@ def probabilities(logits: jax.Array) -> jax.Array:
   return jax.nn.softmax(logits)
 
 
-TRUNKS = {'resnet50': ResNet, 'vgg16': VGG}
-WITH_MEMORY = {'coarse': CoarseHead, 'fine': FineHead}  # Heads that can have a ConvLSTM.
-HEADS: dict[str, Callable[..., Head]] = WITH_MEMORY | BASELINE_HEADS
+TRUNKS: dict[str, type[ResNet] | type[VGG]] = {'resnet50': ResNet, 'vgg16': VGG}
+WITH_MEMORY: dict[str, Callable[..., Head]] = {'coarse': CoarseHead, 'fine': FineHead}  # ConvLSTMs.
+HEADS = WITH_MEMORY | BASELINE_HEADS
 
 
 class Segmenter(nn.Module):

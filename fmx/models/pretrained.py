@@ -56,29 +56,25 @@ def summary(names: tuple[str, ...]) -> str:
   return ', '.join(sorted({'/'.join(name.split('/')[:3]) for name in names})) or 'none'
 
 
-def keras_name(name: str) -> str | None:
-  """Keras's name of a variable, in ResNet-50 or VGG-16; None of what its networks do not have.
+def keras_name(name: str) -> str:
+  """Keras's name of a variable of the trunk, in ResNet-50 or VGG-16.
 
   Args:
-    name: As `params/trunk/stage2/block1/conv0/kernel`, `batch_stats/trunk/bn1/mean`, or of VGG-16
-      `params/trunk/stage1/conv2/bias` and `params/head/fc6/kernel`.
+    name: As `params/trunk/stage2/block1/conv0/kernel` or `batch_stats/trunk/bn1/mean`; of VGG-16
+      as `params/trunk/stage1/conv2/bias`.
 
   Returns:
-    As `conv2_block1_0_conv/kernel`, `conv1_bn/moving_mean`, `block1_conv2/bias` or `fc1/kernel`.
+    As `conv2_block1_0_conv/kernel` or `conv1_bn/moving_mean`; as `block1_conv2/bias`.
   """
-  _, part, *blocks, layer, variable = name.split('/')
-  if part == 'head':
-    return f'{VGG_LAYERS[layer]}/{variable}' if not blocks and layer in VGG_LAYERS else None
+  *blocks, layer, variable = name.split('/')[2:]
   kind, index = layer[:-1], layer[-1]
   variable = dict(LAYER_VARIABLES[kind])[variable]
-  match blocks:
-    case []:
-      return f'conv{index}_{kind}/{variable}'
-    case [stage]:
-      return f'{stage.replace("stage", "block")}_{layer}/{variable}'
-    case [stage, block]:
-      return f'{stage.replace("stage", "conv")}_{block}_{index}_{kind}/{variable}'
-  return None
+  if not blocks:
+    return f'conv{index}_{kind}/{variable}'
+  if len(blocks) == 1:
+    return f'{blocks[0].replace("stage", "block")}_{layer}/{variable}'
+  stage, block = blocks
+  return f'{stage.replace("stage", "conv")}_{block}_{index}_{kind}/{variable}'
 
 
 def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
