@@ -21,6 +21,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decis
 
 from fmx import tree_io
 from fmx.tree_io import Content, Tree
+from tfds_300vw import placing
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Checkpoints:
     self._read_only = read_only or jax.process_index() != 0
     if not self._read_only:
       try:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        placing.make_folder(self.directory)
         self._clear_up()
       except OSError as error:
         raise OSError(

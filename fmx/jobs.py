@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
 from fmx.train.stages import FCN, STAGES, Stage, trained_variables
 from fmx.train.step import Variables, replicate
-from tfds_300vw import face_mask
+from tfds_300vw import face_mask, placing
 
 _logger = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
       'one of them.'
     )
   results = evaluate_weights(config, folder) if config.weights else evaluate_checkpoint(config)
-  folder.mkdir(parents=True, exist_ok=True)
+  placing.make_folder(folder)
   write_results(folder, results)
   return results
 
@@ -285,7 +284,7 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
   if all('face_iou' in result for result in results.values()):
     rows = whole_frames.rows(results)
     write_json(folder / 'results.json', results)
-    (folder / 'results.md').write_text(tables.as_markdown(rows))
+    placing.write(folder / 'results.md', tables.as_markdown(rows))
     print(f'\n{tables.as_text(rows)}')
     return
   rows, positions = tables.comparison_rows(results), tables.position_rows(results)
@@ -296,15 +295,13 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
     temporal = tables.temporal_rows(results)
     markdown += f'\n{tables.as_markdown(temporal)}'
     text += f'\nFrom frame to frame:\n{tables.as_text(temporal)}'
-  (folder / 'results.md').write_text(markdown)
+  placing.write(folder / 'results.md', markdown)
   print(text)
 
 
 def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
   """Writes a file that is whole or not there."""
-  partial = path.with_suffix('.partial')
-  partial.write_text(json.dumps(results, indent=2) + '\n')
-  os.replace(partial, path)
+  placing.write(path, json.dumps(results, indent=2) + '\n')
 
 
 def overview(stage: Stage) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from tfds_300vw import placing
+
 TEMPORARY = '.orbax-checkpoint-tmp'  # In the names of folders that Orbax has not finished.
 
 Tree = Any
@@ -45,7 +47,7 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
   args = to_orbax(tree)
   with writing(path, args):
     try:
-      path.parent.mkdir(parents=True, exist_ok=True)
+      placing.make_folder(path.parent)
       with _checkpointer() as checkpointer:
         checkpointer.save(path, args=args)
       sync(path)
@@ -221,19 +223,9 @@ def brief(error: Exception) -> str:
 
 
 def sync(path: Path) -> None:
-  """Returns when the disk holds a folder and its name."""
-  for folder, _, files in os.walk(path):
-    for name in ['', *files]:
-      _fsync(os.path.join(folder, name))
-  _fsync(path.parent)
-
-
-def _fsync(path: str | os.PathLike) -> None:
-  descriptor = os.open(path, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
+  """Returns when the disk holds a folder and its name, which Orbax gave it."""
+  placing.sync(path)
+  placing.sync_name(path)
 
 
 def _checkpointer() -> ocp.Checkpointer:

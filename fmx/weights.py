@@ -25,7 +25,7 @@ from fmx import tree_file
 from fmx.models import segmenter
 from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
-from tfds_300vw import face_mask
+from tfds_300vw import face_mask, placing
 
 FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
@@ -129,7 +129,7 @@ def save(
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
   shutil.rmtree(partial, ignore_errors=True)
-  partial.mkdir(parents=True)
+  placing.make_folder(partial)
   try:
     entries = {}
     for name, model in models.items():
@@ -139,7 +139,7 @@ def save(
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
       shutil.rmtree(folder)
-    partial.rename(folder)
+    placing.place(partial, folder)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
 

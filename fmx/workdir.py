@@ -7,7 +7,6 @@ extraction has not finished lies in the folder `unfinished`, which is removed at
 import contextlib
 import fcntl
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,8 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
+
+from tfds_300vw import placing
 
 LOCK_FILE = '.lock'
 # Of a training.
@@ -88,7 +89,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
     yield
     return
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
+    placing.make_folder(workdir)
     file = open(workdir / LOCK_FILE, 'a')  # noqa: SIM115 (closed below)
   except OSError as error:
     raise _unwritable(workdir, error) from error
@@ -125,14 +126,10 @@ def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
         'Give another --workdir, or the same options.'
       )
     return
-  partial = workdir / f'{CONFIG_FILE}.{os.getpid()}.partial'  # Not that of another process.
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(ours, indent=2) + '\n')
-    os.replace(partial, path)
+    placing.make_folder(workdir)
+    placing.write(path, json.dumps(ours, indent=2) + '\n')
   except OSError as error:
-    with contextlib.suppress(OSError):
-      partial.unlink()
     raise _unwritable(workdir, error) from error
 
 
@@ -219,11 +216,11 @@ def claim_extraction(workdir: pathlib.Path, made_of: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def finishing(workdir: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
-  """Gives the path to write a file at; it gets its own name when it is whole."""
+  """Gives the path to write a file at; it gets its own name when the disk has all of it."""
   path = workdir / UNFINISHED / name
-  path.parent.mkdir(parents=True, exist_ok=True)
+  placing.make_folder(path.parent)
   yield path
-  os.replace(path, workdir / name)
+  placing.place(path, workdir / name)
 
 
 def _has_begun(workdir: pathlib.Path) -> bool:

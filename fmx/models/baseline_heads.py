@@ -26,7 +26,7 @@ class SkipHead(Head):
   """FCN-32s, -16s and -8s (Long et al. 2015): VGG's classifier as convolutions, and skips.
 
   The scores of finer stages are summed on the way up. Their convolutions begin at zero, so that
-  a network with skips begins as the one without.
+  they do not disturb what training begins with.
 
   Attributes:
     finest: Stride of the finest scores, in pixels: 32, 16 or 8.

@@ -135,7 +135,7 @@ def test_conversion_refuses_networks_of_two_configurations():
     ({'trunk': 'vgg'}, "model.trunk is 'vgg'; it must be one of resnet50, vgg16."),
     (
       {'head': 'aspp'},
-      r"model.head is 'aspp', which has no ConvLSTM: .* one of coarse, fine, or stages = \('fcn',\)",
+      r"model.head is 'aspp', which has no ConvLSTM: .* of coarse, fine, or stages = \('fcn',\)",
     ),
     ({'dtype': 'float16'}, "model.dtype is 'float16'; it must be one of auto, bfloat16, float32."),
     (
