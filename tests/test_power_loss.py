@@ -1,8 +1,11 @@
 """Files and folders that have their names are whole after the power went off, whenever it did."""
 
+import contextlib
 import json
 import os
+import pickle
 import sys
+from operator import attrgetter
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +16,10 @@ from power_loss import EAGER, EXTREMES, LAZY, Disk
 from configs import primary
 from fmx import jobs, weights, workdir
 from fmx.checkpoint import Checkpoints
+from fmx.extraction import outputs
+from fmx.labelling.frame_masks import FrameMasks
 from fmx.summary import Summary
-from tfds_300vw import placing
+from tfds_300vw import face_mask, placing
 from tfds_300vw.video_writer import VideoWriter
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
@@ -171,6 +176,42 @@ def test_an_output_of_an_extraction(disk, root):
     path.write_text('[]')
   for extreme in EXTREMES:
     assert found.left(extreme)['out/coco.json'] == b'[]'
+
+
+def test_an_extraction_goes_on_from_a_part_with_all_masks_of_it(disk, root, tmp_path):
+  labels = np.ones((4, 5), np.uint8)
+  parts = root / 'out/unfinished/parts'
+  masks = outputs.PngMasks(root / 'out', 'masks', attrgetter('labels'), face_mask.COLORS)
+
+  def timed(name):
+    return contextlib.nullcontext()
+
+  def check(disk):
+    """Whichever parts are there, their state is whole and their masks are there too."""
+    for extreme in EXTREMES:
+      left = disk.left(extreme)
+      folders = {name.split('/')[3] for name in left if name.endswith('/frames.jsonl')}
+      numbers = [int(folder) for folder in folders if folder.isdecimal()]
+      for number in numbers:
+        assert left[f'out/unfinished/masks/{number}.png'].startswith(b'\x89PNG'), extreme
+      if numbers:
+        assert (
+          pickle.loads(left[f'out/unfinished/parts/{max(numbers):06d}/state.pickle']) == 'state'
+        )
+
+  found = disk()
+  found.at_every_moment(check)
+  for number in (1, 2):
+    writer = outputs.PartWriter(parts, number, {'masks': masks}, timed)
+    writer.add(outputs.Labelled(str(number), None, FrameMasks(0, labels, labels, (), False)), {})
+    writer.finish('state')
+  for at, extreme in enumerate(EXTREMES):
+    restored = found.restore(extreme, tmp_path / str(at)) / 'out/unfinished/parts'
+    assert [part.stop for part in outputs.read_parts(restored)[0]] == [1, 2]
+  found.at_every_moment(None)
+  masks.finish([], None)
+  for extreme in EXTREMES:
+    assert {'out/masks/1.png', 'out/masks/2.png'} <= found.left(extreme).keys()
 
 
 def test_a_video(disk, root):
