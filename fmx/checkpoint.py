@@ -138,7 +138,7 @@ class Checkpoints:
           self._path(step).rename(self.directory / f'replaced-{step}')
         with self._manager() as manager:
           manager.save(step, args=args, metrics=saved, force=True)
-        tree_io.sync(self._path(step))
+        placing.settle(self._path(step))
       finally:
         self._clear_up()
 

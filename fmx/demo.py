@@ -135,6 +135,7 @@ def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(manual_dir=folder / 'videos')
   )
+  placing.settle(pathlib.Path(builder.data_dir))
 
 
 def shown_clips(config: ConfigDict, folder: pathlib.Path) -> list[list[ShownFrame]]:

@@ -50,7 +50,7 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
       placing.make_folder(path.parent)
       with _checkpointer() as checkpointer:
         checkpointer.save(path, args=args)
-      sync(path)
+      placing.settle(path)
     finally:
       for rest in path.parent.glob(f'{path.name}{TEMPORARY}*'):
         shutil.rmtree(rest, ignore_errors=True)
@@ -220,12 +220,6 @@ def brief(error: Exception) -> str:
   if system:
     return os.strerror(int(system[1] or system[2]))
   return textwrap.shorten(text.split(' [')[0] or text, 200)
-
-
-def sync(path: Path) -> None:
-  """Returns when the disk holds a folder and its name, which Orbax gave it."""
-  placing.sync(path)
-  placing.sync_name(path)
 
 
 def _checkpointer() -> ocp.Checkpointer:

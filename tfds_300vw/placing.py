@@ -45,6 +45,12 @@ def place(partial: pathlib.Path, path: pathlib.Path) -> None:
   sync_name(path)
 
 
+def settle(path: pathlib.Path) -> None:
+  """Returns when the disk holds a file or a folder that another library named, and its name."""
+  sync(path)
+  sync_name(path)
+
+
 def sync(path: pathlib.Path) -> None:
   """Returns when the disk holds a file, or a folder with all that is in it; but not their names."""
   for folder, _, files in os.walk(path):
