@@ -195,6 +195,28 @@ def test_the_job_evaluate_finds_what_training_found(commands, uninterrupted, tmp
     assert results(tmp_path) == {title: expected[title] for title in titles}
 
 
+def test_a_baseline_of_table_2_is_trained_evaluated_and_handed_on(commands, tmp_path):
+  options = {
+    'model.trunk': 'vgg16',
+    'model.head': 'aspp',
+    'model.head_features': 4,
+    'stages': "('fcn',)",
+    'fcn.epochs': 1,
+    'evaluation.dense_crf.apply': True,
+  }
+  flags = tiny_runs.flags(**options)
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "run"}', tiny=False)
+  assert status == 0, output
+  titles = ['FCN', 'FCN + temporal smoothing', 'FCN + dense CRF']
+  assert list(results(tmp_path / 'run')) == titles
+  flags = tiny_runs.flags(
+    job='evaluate', weights=tmp_path / 'run', evaluation__dense_crf__apply=True
+  )
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "again"}', tiny=False)
+  assert status == 0, output
+  assert list(results(tmp_path / 'again')) == titles
+
+
 def test_the_second_stage_can_start_from_another_run(commands, uninterrupted, tmp_path):
   flags = tiny_runs.flags(stages="('convlstm',)", trained_fcn=uninterrupted)
   status, output = commands.run(*flags, f'--workdir={tmp_path}')
