@@ -26,8 +26,9 @@ def write(path: pathlib.Path, content: str | bytes) -> None:
   try:
     partial.write_bytes(content.encode() if isinstance(content, str) else content)
     place(partial, path)
-  finally:
+  except BaseException:
     partial.unlink(missing_ok=True)
+    raise
 
 
 def place(partial: pathlib.Path, path: pathlib.Path) -> None:
