@@ -38,6 +38,8 @@ train without a GPU          python run.py --config=configs/small.py --workdir=r
 train as the paper           python run.py --config=configs/primary.py --workdir=runs/primary --config.data.data_dir=data
   faces, eyes and mouth      python run.py --config=configs/all.py --workdir=runs/faces --config.data_dir=data
   its baseline alone         python run.py --config=configs/fcn.py --workdir=runs/fcn --config.data.data_dir=data
+  FCN with VGG16             python run.py --config=configs/vgg16.py --workdir=runs/vgg16 --config.data.data_dir=data
+  DeepLab with a CRF         python run.py --config=configs/deeplab.py --workdir=runs/deeplab --config.data.data_dir=data
   eyes alone                 python run.py --config=configs/eyes.py --workdir=runs/eyes --config.data.data_dir=data
   mouth alone                python run.py --config=configs/mouth.py --workdir=runs/mouth --config.data.data_dir=data
 train as those that ship     python run.py --config=configs/upright.py --workdir=runs/upright --config.data_dir=data

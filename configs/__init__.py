@@ -11,6 +11,8 @@ Which one to take:
   to train on a GPU,    primary    the network for whole faces
   as the paper does     all        that one and those of eyes and mouth, into one folder of weights
                         fcn        the baseline without a memory
+                        vgg16      FCN-VGG16, another baseline
+                        deeplab    DeepLab-V2 with VGG-16 and a dense CRF, another
                         eyes       the zoomed-in network of the eyes
                         mouth      the zoomed-in network of the mouth
   to train what ships,  upright    those of whole faces, mouths and single eyes, out of frames

@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
   # TFDS name/config, built by python -m tfds_300vw; names joined by '+' train on several.
   data.dataset = 'the300vw_mask/primary'
   data.data_dir = '~/tensorflow_datasets'
-  data.image_size = 320  # Pixels; a multiple of 16.
+  data.image_size = 320  # Pixels; a multiple of the stride of the trunk's last stage.
   data.clip_length = 5  # T: frames that the ConvLSTM sees together.
   data.workers = 2  # Processes that decode images; 0 decodes in the training process.
   data.augmentation = augmentation()  # Of datasets of crops.
@@ -36,18 +36,27 @@ def get_config() -> ConfigDict:
   data.spoiling = spoiling()  # Likewise.
 
   config.model = model = ConfigDict()
-  model.width = 64  # Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
-  model.blocks = (3, 4, 6, 3)  # Bottlenecks in stages 2 to 5, or 2 to 4; these are ResNet-50's.
-  model.stem = 64  # Channels of the first convolution; 64 is ResNet-50's.
-  model.pool_margin = (1, 1)  # Of the max-pool: (1, 1) as Keras has it, or (0, 1) as Caffe.
-  model.dilate = True  # Whether stage 5 keeps stage 4's stride, 16 pixels, by dilation.
-  model.head = 'coarse'  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4.
-  model.head_features = 64  # Channels of the fine head.
+  model.trunk = 'resnet50'  # Make of the trunk: 'resnet50' or 'vgg16'.
+  # Channels of the 3x3 convolutions of ResNet's stage 2, and half of VGG's; 64 is that of both.
+  model.width = 64
+  # ResNet's bottlenecks, (3, 4, 6, 3), or VGG's convolutions, (2, 3, 3, 3), in stages 2 to 5, or
+  # without the last number in 2 to 4.
+  model.blocks = (3, 4, 6, 3)
+  model.stem = 64  # Channels of stage 1; 64 is ResNet-50's and VGG-16's.
+  model.pool_margin = (1, 1)  # Of 3x3 max-pools: (1, 1) as Keras has it, or (0, 1) as Caffe.
+  # Whether stage 5 keeps stage 4's stride, 16 pixels, by dilation; of a VGG, whether stages 4 and 5
+  # keep stage 3's, 8 pixels, as in DeepLab-V2.
+  model.dilate = True
+  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4. Without a ConvLSTM: 'fcn32',
+  # 'fcn16' and 'fcn8', those of Long et al. by the stride of their finest skip, and 'aspp',
+  # DeepLab-V2's.
+  model.head = 'coarse'
+  model.head_features = 64  # Channels of the fine head, or of fc6 and fc7 in those of others.
   model.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
   model.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
   model.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
-  # What to start from: Keras's ResNet-50 (.h5), Yahoo's of half width (.onnx), or all of a network
-  # out of a folder of weights; '' starts from scratch.
+  # What to start from: Keras's ResNet-50 or VGG-16 (.h5), Yahoo's ResNet of half width (.onnx), or
+  # all of a network out of a folder of weights; '' starts from scratch.
   model.pretrained = ''
 
   config.fcn = stage(
@@ -105,6 +114,7 @@ def get_config() -> ConfigDict:
   evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
   evaluation.hidden = False  # On whole frames: hides a quarter of each face.
+  evaluation.dense_crf = dense_crf()  # Behind FCNs, as a row of its own.
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.
@@ -148,7 +158,8 @@ def stage(**options: Any) -> ConfigDict:
     **options: epochs; batch_size; loss (a key of `fmx.losses.LOSSES`) and its margin (g of Eqs. 8
       and 9); groups: pairs (regular expression for whole parameter paths, 'new' or 'rest'), tried
       in order; gamma: multiplies the learning rate of 'rest', and 0 freezes it; batch_statistics:
-      whether batch norm uses the batch's own statistics and updates its averages.
+      whether batch norm uses the batch's own statistics and updates its averages, and dropout, in
+      the heads that have it, drops.
   """
   config = ConfigDict(options)
   config.optimizer = 'adam'  # 'adam' or 'rmsprop'.
@@ -180,6 +191,24 @@ def augmentation() -> ConfigDict:
       'noise': 0.0,  # Grey levels.
       'occlusion': 0.0,  # Probability.
       'occlusion_size': 0.4,  # Share of the side.
+    }
+  )
+
+
+def dense_crf() -> ConfigDict:
+  """The dense CRF of DeepLab-V2, with the numbers of the script `run_densecrf.sh` of its release.
+
+  `fmx.baselines.dense_crf.DenseCRF` says what each does. Pixels are those of the network's input.
+  """
+  return ConfigDict(
+    {
+      'apply': False,  # Whether there is that row; it takes about 0.3 s a frame of 320 x 320.
+      'iterations': 10,
+      'position_weight': 3.0,
+      'position_deviation': 3.0,  # Pixels.
+      'bilateral_weight': 4.0,
+      'bilateral_deviation': 49.0,  # Pixels.
+      'color_deviation': 5.0,  # Grey levels.
     }
   )
 

@@ -21,6 +21,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decis
 
 from fmx import tree_io
 from fmx.tree_io import Content, Tree
+from tfds_300vw import placing
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Checkpoints:
     self._read_only = read_only or jax.process_index() != 0
     if not self._read_only:
       try:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        placing.make_folder(self.directory)
         self._clear_up()
       except OSError as error:
         raise OSError(
@@ -137,7 +138,7 @@ class Checkpoints:
           self._path(step).rename(self.directory / f'replaced-{step}')
         with self._manager() as manager:
           manager.save(step, args=args, metrics=saved, force=True)
-        tree_io.sync(self._path(step))
+        placing.settle(self._path(step))
       finally:
         self._clear_up()
 

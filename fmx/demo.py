@@ -21,7 +21,7 @@ from fmx.labelling.classes import predict
 from fmx.train import loop
 from fmx.train.stages import Stage, trained_variables
 from fmx.train.step import Variables, replicate
-from tfds_300vw import pictures
+from tfds_300vw import pictures, placing
 from tfds_300vw.clips import CLIP_LENGTH
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.video import VideoWriter
@@ -88,9 +88,7 @@ def claim(config: ConfigDict, folder: pathlib.Path) -> None:
   ours = json.loads(json.dumps(config.demo.to_dict()))  # JSON has no tuples.
   path = folder / SETTINGS
   if not path.exists():
-    partial = path.with_suffix('.partial')
-    partial.write_text(json.dumps(ours, indent=2) + '\n')
-    os.replace(partial, path)
+    placing.write(path, json.dumps(ours, indent=2) + '\n')
   differing = workdir.differences({'demo': ours}, {'demo': json.loads(path.read_text())})
   if differing:
     raise ValueError(
@@ -137,6 +135,7 @@ def prepare(config: ConfigDict, folder: pathlib.Path) -> None:
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(manual_dir=folder / 'videos')
   )
+  placing.settle(pathlib.Path(builder.data_dir))
 
 
 def shown_clips(config: ConfigDict, folder: pathlib.Path) -> list[list[ShownFrame]]:

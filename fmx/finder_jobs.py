@@ -21,6 +21,7 @@ from fmx.evaluation import finders, tables
 from fmx.finding.finder import Finder
 from fmx.finding.peers import PEERS
 from fmx.train import finder
+from tfds_300vw import placing
 
 _logger = logging.getLogger(__name__)
 
@@ -147,10 +148,10 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     results[name] = finders.evaluate(detect, examples, empty)
     at_once = ours if name == 'ours' else functools.partial(_one_by_one, detect)
     results[name]['images_per_second'] = finders.images_per_second(at_once)
-  folder.mkdir(parents=True, exist_ok=True)
-  (folder / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
+  placing.make_folder(folder)
+  placing.write(folder / 'results.json', json.dumps(results, indent=2) + '\n')
   rows = finders.rows(results)
-  (folder / 'results.md').write_text(tables.as_markdown(rows))
+  placing.write(folder / 'results.md', tables.as_markdown(rows))
   print(tables.as_text(rows))
   return results
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from fmx import finder_jobs, weights, workdir
+from fmx.baselines.dense_crf import DenseCRF
 from fmx.data.prepared import Dataset, FrameExamples, open_dataset
 from fmx.evaluation import run, systems, tables, whole_frames
 from fmx.labelling.predictor import STATES
@@ -22,7 +22,7 @@ from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
 from fmx.train.stages import FCN, STAGES, Stage, trained_variables
 from fmx.train.step import Variables, replicate
-from tfds_300vw import face_mask
+from tfds_300vw import face_mask, placing
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     Stopped: the process was asked to stop.
   """
   check_stages(config)
+  dense_crf(config)  # A mistake there need not wait for the end of the training.
   dataset = open_dataset(config.data.dataset, config.data.data_dir)
   stages = [Stage(name, config, dataset, folder / name) for name in config.stages]
   fcn = trained_fcn(stages, config)
@@ -123,7 +124,7 @@ def evaluate(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
       'one of them.'
     )
   results = evaluate_weights(config, folder) if config.weights else evaluate_checkpoint(config)
-  folder.mkdir(parents=True, exist_ok=True)
+  placing.make_folder(folder)
   write_results(folder, results)
   return results
 
@@ -172,6 +173,7 @@ def evaluate_weights(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]
     batch_size=options.batch_size,
     stream=options.state == 'stream',
     label_landmarks=label_landmarks,
+    dense_crf=dense_crf(config),
   )
 
 
@@ -239,30 +241,40 @@ def trained_fcn(stages: Sequence[Stage], config: ConfigDict) -> Stage:
 
 
 def results_of(stage: Stage, config: ConfigDict) -> dict[str, Any]:
-  """Evaluates the best checkpoint of a stage; the FCN with temporal smoothing too.
+  """Evaluates the best checkpoint of a stage; the FCN with what can be put behind it too.
 
   Args:
     stage: With the configuration that it was trained by.
-    config: Says split, batch size and groups.
+    config: Says split, batch size and the dense CRF.
   """
+  crf = dense_crf(config)
   _, variables, _ = trained_variables(stage)
   variables = replicate(Variables(variables['params'], variables['batch_stats']))
 
-  def windows() -> Iterator[run.WindowLogits]:
-    return loop.eval_windows(
-      stage,
-      variables,
-      config.evaluation.split,
-      batch_size=config.evaluation.batch_size,
-    )
+  def windows(**how: bool) -> Iterator[run.WindowLogits]:
+    options = config.evaluation
+    return loop.eval_windows(stage, variables, options.split, batch_size=options.batch_size, **how)
 
   title, class_names = stage.title, stage.class_names
   _logger.info('Evaluating the %s on the %s split.', title, config.evaluation.split)
   results = {title: run.evaluate(windows(), class_names)}
-  if not stage.temporal and jax.process_count() == 1:  # Smoothing needs whole clips.
+  if not stage.temporal:
     smoothed = run.smooth_clips(windows())
     results[f'{title} + temporal smoothing'] = run.evaluate(smoothed, class_names)
+    if crf is not None:
+      refined = run.refine_windows(windows(keep_frames=True), crf)
+      results[f'{title} + dense CRF'] = run.evaluate(refined, class_names)
   return results
+
+
+def dense_crf(config: ConfigDict) -> DenseCRF | None:
+  """The one that is to be put behind FCNs, or None.
+
+  Raises:
+    ValueError: an option is out of its range.
+  """
+  options = dict(config.evaluation.dense_crf)
+  return DenseCRF(**options) if options.pop('apply') else None
 
 
 def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
@@ -272,7 +284,7 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
   if all('face_iou' in result for result in results.values()):
     rows = whole_frames.rows(results)
     write_json(folder / 'results.json', results)
-    (folder / 'results.md').write_text(tables.as_markdown(rows))
+    placing.write(folder / 'results.md', tables.as_markdown(rows))
     print(f'\n{tables.as_text(rows)}')
     return
   rows, positions = tables.comparison_rows(results), tables.position_rows(results)
@@ -283,15 +295,13 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
     temporal = tables.temporal_rows(results)
     markdown += f'\n{tables.as_markdown(temporal)}'
     text += f'\nFrom frame to frame:\n{tables.as_text(temporal)}'
-  (folder / 'results.md').write_text(markdown)
+  placing.write(folder / 'results.md', markdown)
   print(text)
 
 
 def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
   """Writes a file that is whole or not there."""
-  partial = path.with_suffix('.partial')
-  partial.write_text(json.dumps(results, indent=2) + '\n')
-  os.replace(partial, path)
+  placing.write(path, json.dumps(results, indent=2) + '\n')
 
 
 def overview(stage: Stage) -> str:

@@ -15,6 +15,7 @@ from fmx import jobs, weights, workdir
 from fmx.data.prepared import Dataset, open_dataset
 from fmx.evaluation import tables, whole_frames
 from fmx.train.stages import TITLES
+from tfds_300vw import placing
 
 RESULTS = 'study.json'  # Of one run.
 SEEN, HIDDEN = 'seen', 'hidden'
@@ -56,7 +57,7 @@ def run(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     results[name] = json.loads((at / RESULTS).read_bytes())
     table = rows(results)
     jobs.write_json(folder / 'results.json', results)
-    (folder / 'results.md').write_text(tables.as_markdown(table))
+    placing.write(folder / 'results.md', tables.as_markdown(table))
   print(tables.as_text(table))
   return results
 

@@ -15,6 +15,8 @@ from tensorboardX import summary as protos
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
+from tfds_300vw import placing
+
 
 class Summary:
   """Writes the scalars and pictures of a run into its directory.
@@ -38,9 +40,10 @@ class Summary:
     self._enabled = enabled
     if not enabled:
       return
-    self._directory.mkdir(parents=True, exist_ok=True)
+    placing.make_folder(self._directory)
     self._drop_after(math.inf if from_step is None else from_step)
     self._lines = open(self._path, 'ab')  # noqa: SIM115 (closed by `close`)
+    placing.sync_name(self._path)
     # Not SummaryWriter: once its thread has met a full disk, its short queue blocks for ever.
     self._events = EventsWriter(
       str(self._directory / 'events'), filename_suffix=f'.{time.time_ns() % 10**9:09d}'
@@ -50,7 +53,8 @@ class Summary:
       self._write_event(from_step + 1, session_log=start)  # TensorBoard hides what came after.
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
-    """Writes numbers; they are in the files when it returns.
+    """Writes numbers; they are on the disk when it returns, those
+    for TensorBoard at least in their file.
 
     Args:
       step: Steps taken.
@@ -68,6 +72,7 @@ class Summary:
     line = json.dumps({'step': int(step), **finite}, allow_nan=False)
     self._lines.write(line.encode() + b'\n')
     self._lines.flush()
+    os.fsync(self._lines.fileno())
     for name, value in values.items():
       self._write_event(step, summary=protos.scalar(name, value))
     self._events.flush()
@@ -120,9 +125,7 @@ class Summary:
     text = self._path.read_bytes()
     kept = [line for line in text.splitlines(keepends=True) if _is_kept(line, last_step)]
     if len(kept) < text.count(b'\n') or not text.endswith(b'\n'):
-      partial = self._path.with_suffix('.partial')
-      partial.write_bytes(b''.join(kept))
-      os.replace(partial, self._path)
+      placing.write(self._path, b''.join(kept))
 
 
 def _is_kept(line: bytes, last_step: float) -> bool:

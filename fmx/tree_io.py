@@ -17,6 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from tfds_300vw import placing
+
 TEMPORARY = '.orbax-checkpoint-tmp'  # In the names of folders that Orbax has not finished.
 
 Tree = Any
@@ -45,10 +47,10 @@ def save_tree(path: str | os.PathLike, tree: Tree) -> None:
   args = to_orbax(tree)
   with writing(path, args):
     try:
-      path.parent.mkdir(parents=True, exist_ok=True)
+      placing.make_folder(path.parent)
       with _checkpointer() as checkpointer:
         checkpointer.save(path, args=args)
-      sync(path)
+      placing.settle(path)
     finally:
       for rest in path.parent.glob(f'{path.name}{TEMPORARY}*'):
         shutil.rmtree(rest, ignore_errors=True)
@@ -218,22 +220,6 @@ def brief(error: Exception) -> str:
   if system:
     return os.strerror(int(system[1] or system[2]))
   return textwrap.shorten(text.split(' [')[0] or text, 200)
-
-
-def sync(path: Path) -> None:
-  """Returns when the disk holds a folder and its name."""
-  for folder, _, files in os.walk(path):
-    for name in ['', *files]:
-      _fsync(os.path.join(folder, name))
-  _fsync(path.parent)
-
-
-def _fsync(path: str | os.PathLike) -> None:
-  descriptor = os.open(path, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
 
 
 def _checkpointer() -> ocp.Checkpointer:

@@ -25,7 +25,7 @@ from fmx import tree_file
 from fmx.models import segmenter
 from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
-from tfds_300vw import face_mask
+from tfds_300vw import face_mask, placing
 
 FORMAT, VERSION = 'fmx weights', 3
 DESCRIPTION = 'weights.json'
@@ -38,6 +38,7 @@ REGIONS = {
   'mouth': 'mouth',
 }
 NETWORK_OPTIONS = (
+  'trunk',
   'width',
   'blocks',
   'stem',
@@ -48,6 +49,8 @@ NETWORK_OPTIONS = (
   'kernel_size',
   'peepholes',
 )
+# What networks had before there was a choice: of weights that do not say it.
+ABSENT: dict[str, Any] = {'trunk': 'resnet50'}
 FINDER = 'finder'
 FINDER_OPTIONS = ('widths', 'blocks', 'features')
 FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}
@@ -126,7 +129,7 @@ def save(
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
   partial = folder.with_name(f'{folder.name}.partial')
   shutil.rmtree(partial, ignore_errors=True)
-  partial.mkdir(parents=True)
+  placing.make_folder(partial)
   try:
     entries = {}
     for name, model in models.items():
@@ -136,7 +139,7 @@ def save(
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
       shutil.rmtree(folder)
-    partial.rename(folder)
+    placing.place(partial, folder)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
 
@@ -249,7 +252,7 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
   path = folder.parent / DESCRIPTION
   try:
     size, region = entry['image_size'], entry['region']
-    class_names, options = tuple(entry['class_names']), dict(entry['network'])
+    class_names, options = tuple(entry['class_names']), ABSENT | dict(entry['network'])
     length, temporal, margin = entry['clip_length'], entry['temporal'], entry['margin']
     options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     known = set(options) == set(NETWORK_OPTIONS) and entry['input'] == _as_json(INPUT)
@@ -274,7 +277,8 @@ def _load_model(folder: pathlib.Path, entry: Mapping[str, Any], dtype: str) -> M
 
 
 def _load_variables(folder: pathlib.Path, entry: Mapping[str, Any]) -> dict[str, Any]:
-  return tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
+  tree = tree_file.load(folder.with_suffix(tree_file.SUFFIX), entry.get('sha256', 'none'))
+  return {'batch_stats': {}} | tree  # VGG has no batch norm.
 
 
 def _check_shapes(

@@ -7,7 +7,6 @@ extraction has not finished lies in the folder `unfinished`, which is removed at
 import contextlib
 import fcntl
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,12 +15,18 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from tfds_300vw import placing
+
 LOCK_FILE = '.lock'
 # Of a training.
 CONFIG_FILE = 'config.json'
+# What runs were before there was a choice: of configurations that do not say it.
+ABSENT = {'model.trunk': 'resnet50'}
 # What may differ when a run goes on: how it is computed, not what.
 FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
+# What training has nothing to do with.
 OTHER_JOBS = (
+  'evaluation.dense_crf.',
   'weights',
   'checkpoint',
   'video',
@@ -84,7 +89,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
     yield
     return
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
+    placing.make_folder(workdir)
     file = open(workdir / LOCK_FILE, 'a')  # noqa: SIM115 (closed below)
   except OSError as error:
     raise _unwritable(workdir, error) from error
@@ -121,14 +126,10 @@ def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
         'Give another --workdir, or the same options.'
       )
     return
-  partial = workdir / f'{CONFIG_FILE}.{os.getpid()}.partial'  # Not that of another process.
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(ours, indent=2) + '\n')
-    os.replace(partial, path)
+    placing.make_folder(workdir)
+    placing.write(path, json.dumps(ours, indent=2) + '\n')
   except OSError as error:
-    with contextlib.suppress(OSError):
-      partial.unlink()
     raise _unwritable(workdir, error) from error
 
 
@@ -142,7 +143,12 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
   path = workdir / CONFIG_FILE
   if not path.is_file():
     raise FileNotFoundError(f'{workdir} is not the workdir of a run: it has no {CONFIG_FILE}.')
-  return ConfigDict(_read_config(path), convert_dict=True)
+  config = ConfigDict(_read_config(path), convert_dict=True)
+  for option, value in ABSENT.items():
+    group, _, name = option.partition('.')
+    if group in config and name not in config[group]:
+      config[group][name] = value
+  return config
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -150,7 +156,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
   ours, theirs = (
     {
       name: value
-      for name, value in _flat(tree).items()
+      for name, value in (ABSENT | _flat(tree)).items()
       if name not in FREE and not name.startswith(OTHER_JOBS)
     }
     for tree in (ours, theirs)
@@ -210,11 +216,11 @@ def claim_extraction(workdir: pathlib.Path, made_of: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def finishing(workdir: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
-  """Gives the path to write a file at; it gets its own name when it is whole."""
+  """Gives the path to write a file at; it gets its own name when the disk has all of it."""
   path = workdir / UNFINISHED / name
-  path.parent.mkdir(parents=True, exist_ok=True)
+  placing.make_folder(path.parent)
   yield path
-  os.replace(path, workdir / name)
+  placing.place(path, workdir / name)
 
 
 def _has_begun(workdir: pathlib.Path) -> bool:

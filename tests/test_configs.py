@@ -7,10 +7,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import primary
-from fmx import losses
+from fmx import jobs, losses
 from fmx.data.spoiling import Spoiling
 from fmx.data.transforms import Augmentation
 from fmx.data.views import View
+from fmx.models import segmenter
 from fmx.train import optimizer
 from fmx.train.stages import STAGES
 
@@ -19,6 +20,8 @@ FOLDER = pathlib.Path(primary.__file__).parent
 CHANGED = {
   'primary': set(),
   'fcn': {'stages'},
+  'vgg16': {'stages', 'model', 'fcn'},
+  'deeplab': {'stages', 'model', 'fcn', 'evaluation'},
   'evaluate': {'job'},
   'benchmark': {'job'},
   'finder': {'job', 'data'},
@@ -145,6 +148,18 @@ def test_the_paper_trains_like_this():
   assert (config.model.head, config.model.peepholes, config.model.kernel_size) == (
     ('coarse', True, (1, 1))
   )
+
+
+def test_the_baselines_of_table_2_are_made_as_their_papers_say():
+  fcn, deeplab = (load(name).get_config() for name in ('vgg16', 'deeplab'))
+  for config, stride, crf in ((fcn, 32, None), (deeplab, 8, 10)):
+    network = segmenter.build(config.model, 5, temporal=False, image_size=config.data.image_size)
+    assert (network.trunk, network.blocks, network.top_stride) == ('vgg16', (2, 3, 3, 3), stride)
+    assert (config.model.width, config.model.stem) == (64, 64)
+    assert getattr(jobs.dense_crf(config), 'iterations', None) == crf
+  assert (fcn.model.head, fcn.model.head_features) == ('fcn8', 4096)
+  assert (deeplab.model.head, deeplab.model.head_features) == ('aspp', 1024)
+  assert jobs.dense_crf(primary.get_config()) is None
 
 
 def test_choices_are_among_those_of_the_library():

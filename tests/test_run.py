@@ -174,6 +174,11 @@ def test_four_devices_are_one_device_and_two_processes_are_one(commands, uninter
     for stage in STAGES:
       for ours, theirs in zip(lines(workdir, stage), lines(one, stage), strict=True):
         assert ours == pytest.approx(theirs, abs=2e-3)
+    assert list(results(workdir)) == list(results(one))  # Smoothing is among them.
+    for title, theirs in results(one).items():
+      ours = results(workdir)[title]
+      assert ours['frames'] == theirs['frames']
+      assert ours['miou'] == pytest.approx(theirs['miou'], abs=2e-3)
 
 
 def test_the_job_evaluate_finds_what_training_found(commands, uninterrupted, tmp_path):
@@ -188,6 +193,28 @@ def test_the_job_evaluate_finds_what_training_found(commands, uninterrupted, tmp
     assert status == 0, output
     expected = results(uninterrupted)
     assert results(tmp_path) == {title: expected[title] for title in titles}
+
+
+def test_a_baseline_of_table_2_is_trained_evaluated_and_handed_on(commands, tmp_path):
+  options = {
+    'model.trunk': 'vgg16',
+    'model.head': 'aspp',
+    'model.head_features': 4,
+    'stages': "('fcn',)",
+    'fcn.epochs': 1,
+    'evaluation.dense_crf.apply': True,
+  }
+  flags = tiny_runs.flags(**options)
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "run"}', tiny=False)
+  assert status == 0, output
+  titles = ['FCN', 'FCN + temporal smoothing', 'FCN + dense CRF']
+  assert list(results(tmp_path / 'run')) == titles
+  flags = tiny_runs.flags(
+    job='evaluate', weights=tmp_path / 'run', evaluation__dense_crf__apply=True
+  )
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "again"}', tiny=False)
+  assert status == 0, output
+  assert list(results(tmp_path / 'again')) == titles
 
 
 def test_the_second_stage_can_start_from_another_run(commands, uninterrupted, tmp_path):
@@ -229,6 +256,14 @@ MISTAKES = {
   'an unknown split': ({'evaluation.split': 'tset'}, "has no split 'tset'; it has"),
   'an odd image size': ({'data.image_size': 40}, 'image size is 40; it must be a multiple of 16'),
   'an unknown head': ({'model.head': 'long'}, "model.head is 'long'; it must be one of coarse"),
+  'a memory that a head has not': (
+    {'model.head': 'fcn8'},
+    "model.head is 'fcn8', which has no ConvLSTM",
+  ),
+  'a CRF that makes no sense': (
+    {'evaluation.dense_crf.apply': True, 'evaluation.dense_crf.color_deviation': 0.0},
+    'dense_crf.color_deviation is 0.0; it must be above 0',
+  ),
   'an unknown loss': ({'fcn.loss': 'l1'}, "No loss is called 'l1'; choose one of"),
   'an unknown optimiser': ({'convlstm.optimizer': 'sdg'}, "No optimiser is called 'sdg'"),
   'a negative gamma': ({'convlstm.gamma': -1.0}, 'convlstm.gamma is -1.0; it must be 0'),

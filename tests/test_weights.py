@@ -14,6 +14,7 @@ from fmx.models import segmenter
 from tfds_300vw import face_mask
 
 OPTIONS = {
+  'trunk': 'resnet50',
   'width': 4,
   'blocks': (1, 1, 1, 1),
   'stem': 4,
@@ -34,6 +35,7 @@ def make_model(region, *, temporal=True, margin=None, **options):
   shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3)))
   rng = np.random.default_rng(len(region) + temporal)
   variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), shapes)
+  variables = {'batch_stats': {}} | variables  # As trainings have them.
   trained = {'dataset': 'a/b'}
   return weights.Model(network, variables, region, names, 32, 5, margin, options, trained)
 
@@ -47,6 +49,7 @@ def models():
     'eye': make_model(
       'eye', temporal=False, margin=2.4, blocks=(1, 1, 1), pool_margin=(0, 1), dilate=False
     ),
+    'mouth': make_model('mouth', temporal=False, trunk='vgg16', head='aspp'),
   }
 
 
@@ -79,6 +82,15 @@ def test_what_was_saved_is_loaded_wherever_the_folder_went(models, folder, tmp_p
 def test_the_folder_of_a_training_holds_them_too(models, tmp_path):
   weights.save(tmp_path / 'run/weights', models)
   assert weights.load(tmp_path / 'run').keys() == models.keys()
+
+
+def test_weights_that_do_not_say_their_trunk_are_of_a_resnet(folder, models):
+  for name in ('primary', 'eye'):
+    edit(folder, lambda d, name=name: d['models'][name]['network'].pop('trunk'))
+  loaded = weights.load(folder, dtype='float32')
+  for name, model in loaded.items():
+    assert model.network == models[name].network
+    assert model.options == models[name].options
 
 
 def test_a_second_time_replaces_the_first(folder, models):

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -53,6 +54,18 @@ def test_another_configuration_is_refused_with_all_that_differs(tmp_path):
   assert (tmp_path / 'config.json').read_text() == before
 
 
+def test_a_run_of_before_there_was_a_choice_of_trunks_goes_on(tmp_path):
+  claim_with_a_checkpoint(tmp_path)
+  path = tmp_path / 'config.json'
+  written = json.loads(path.read_text())
+  del written['model']['trunk'], written['evaluation']['dense_crf']
+  path.write_text(json.dumps(written))
+  workdir.claim(tmp_path, make_config())
+  assert workdir.load_config(tmp_path).model.trunk == 'resnet50'
+  with pytest.raises(ValueError, match="model.trunk is 'vgg16', there 'resnet50'"):
+    workdir.claim(tmp_path, make_config(model__trunk='vgg16'))
+
+
 def test_how_it_is_computed_may_differ(tmp_path):
   claim_with_a_checkpoint(tmp_path)
   free = {'data__workers': 7, 'data__data_dir': 'there', 'log_every': 1}
@@ -92,7 +105,7 @@ def test_a_claim_that_is_cut_short_leaves_the_old_configuration(tmp_path, monkey
   def full(*_):
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(workdir.os, 'replace', full)
+  monkeypatch.setattr(os, 'replace', full)
   with pytest.raises(OSError, match='No space left on device'):
     workdir.claim(tmp_path, make_config(seed=2))
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 1

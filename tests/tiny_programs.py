@@ -28,6 +28,8 @@ KINDS = {
     'peepholes': True,
     'kernel_size': (3, 3),
   },
+  'FCN-VGG16': {'trunk': 'vgg16', 'head': 'fcn8', 'blocks': (1, 1, 1, 1), 'dilate': False},
+  'DeepLab-V2': {'trunk': 'vgg16', 'head': 'aspp', 'blocks': (1, 1, 1, 1)},
 }
 
 

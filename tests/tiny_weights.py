@@ -13,6 +13,7 @@ from fmx.models.finder import FinderNetwork
 from tfds_300vw import face_mask
 
 OPTIONS = {
+  'trunk': 'resnet50',
   'width': 4,
   'blocks': (1, 1, 1),
   'stem': 4,

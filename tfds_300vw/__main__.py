@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_300vw import others
+from tfds_300vw import others, placing
 from tfds_300vw.option_files import read_bad_frames, read_splits
 from tfds_300vw.options import ClipOptions
 from tfds_300vw.the300vw_mask.the300vw_mask_dataset_builder import (
@@ -126,6 +126,7 @@ def build(flags: argparse.Namespace) -> None:
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(manual_dir=flags.manual_dir)
     )
+    placing.settle(pathlib.Path(builder.data_dir))
   print(summary(builder))
   for video in left_out or ():
     print(f'left out {video.video_id}: {video.reason}')

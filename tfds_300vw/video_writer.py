@@ -13,6 +13,8 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
 
+from tfds_300vw import placing
+
 _FORMATS = {'.avi': 'avi', '.mkv': 'matroska', '.mp4': 'mp4', '.webm': 'webm'}
 _ITU601, _LIMITED_RANGE = 6, 1  # As FFmpeg numbers them.
 # Newer releases of PyAV convert colours on all cores unless told otherwise.
@@ -111,7 +113,7 @@ class _Writer:
       if kind is None and not self._num_frames:
         raise ValueError(f'{self._path}: no frame was written; write at least one.')
       if kind is None:
-        os.replace(self._part, self._path)
+        placing.place(self._part, self._path)
     finally:
       self._part.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from fmx.benchmark import machine, report, rows, scaling, tracing
 from fmx.data import pipeline
 from fmx.evaluation import tables
+from tfds_300vw import placing
 
 PROFILE = 'profile'  # Folder of the traces.
 
@@ -60,7 +61,7 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
     scaled = scaling.measure(config, options.devices)
     found['scaling'] = [dataclasses.asdict(row) for row in scaled]
     parts['Training step by number of devices:'] = scaling.table(scaled)
-  (folder / report.FILE).write_text(json.dumps(found, indent=2) + '\n')
+  placing.write(folder / report.FILE, json.dumps(found, indent=2) + '\n')
   head = (
     f'{best.number} x {best.device}, {best.flops / 1e9:.0f} GFLOP/s in {best.dtype} products, '
     f'{best.bandwidth / 1e9:.1f} GB/s, {config.data.image_size} px, jax {jax.__version__}'
@@ -72,6 +73,6 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
     markdown.append(
       f'{title}\n\n{tables.as_markdown(table)}' if title else tables.as_markdown(table)
     )
-  (folder / 'benchmark.md').write_text('\n'.join(markdown))
+  placing.write(folder / 'benchmark.md', '\n'.join(markdown))
   if not report.draw(measured, best, folder / 'benchmark.png'):
     print("The roofline is not drawn: it needs pip install 'fmx[plots]'.")

@@ -179,7 +179,8 @@ def eval_batches(
 ) -> Iterator[EvalBatch]:
   """Yields every window exactly once, in order; the last batch is padded, never dropped.
 
-  Every process yields the same number of batches, the last perhaps without a window.
+  Each process has whole clips, so that it can smooth over them, and about as many windows as every
+  other. All yield the same number of batches, the last ones perhaps without a window.
 
   Args:
     windows: Of a split; a clip's last may be shorter than the others.
@@ -196,10 +197,13 @@ def eval_batches(
     ValueError: the batch does not divide over the devices.
   """
   per_device = _per_device(batch_size, num_devices, process_count)
+  ends = _shares(windows.clip_starts, len(windows), process_count)
+  first, stop = ends[process_index : process_index + 2]
   steps = _EvalSteps(
     windows=windows,
-    batch_size=batch_size,
-    first=process_index * num_devices * per_device,
+    first=first,
+    stop=stop,
+    number=-(-int(np.diff(ends).max()) // (num_devices * per_device)),
     shape=(num_devices, per_device, clip_length, image_size, image_size, 3),
     keep_frames=keep_frames,
   )
@@ -260,20 +264,22 @@ class _EvalSteps:
 
   Attributes:
     windows: All windows of the split.
-    batch_size: Windows of one step on the devices of all processes.
-    first: Place in the step's windows of the first that is this process's.
+    first: The first that is this process's.
+    stop: The first behind those that are.
+    number: Steps of the process that has most windows.
     shape: Of a batch's video.
     keep_frames: Whether windows keep their frames.
   """
 
   windows: Windows | FrameWindows
-  batch_size: int
   first: int
+  stop: int
+  number: int
   shape: tuple[int, int, int, int, int, int]
   keep_frames: bool
 
   def __len__(self) -> int:
-    return -(-len(self.windows) // self.batch_size)
+    return self.number
 
   def __getitem__(self, step: int) -> EvalBatch:
     num_devices, per_device, clip_length, image_size = self.shape[:4]
@@ -281,8 +287,8 @@ class _EvalSteps:
     video = np.zeros((places, *self.shape[2:]), np.uint8)
     lengths = np.zeros(places, np.int32)
     kept = []
-    first = step * self.batch_size + self.first
-    for place, index in enumerate(range(first, min(first + places, len(self.windows)))):
+    first = self.first + step * places
+    for place, index in enumerate(range(first, min(first + places, self.stop))):
       window = self.windows[index]
       lengths[place] = len(window.frames)
       for time in range(clip_length):
@@ -322,6 +328,14 @@ def _batches(
     .slice(slice(start_step, None))
   )
   return prefetch(batches, workers)
+
+
+def _shares(clip_starts: np.ndarray, num_windows: int, process_count: int) -> list[int]:
+  """The first window of each process and the end of the last: the clip's start nearest to even."""
+  cuts = np.append(clip_starts, num_windows)
+  even = np.arange(1, process_count)[:, None] * num_windows / process_count
+  inner = cuts[np.abs(cuts - even).argmin(axis=1)]
+  return [0, *inner.tolist(), num_windows]
 
 
 def _per_device(batch_size: int, num_devices: int, process_count: int) -> int:

@@ -89,6 +89,11 @@ class Windows(Sequence[Window]):
   def __len__(self) -> int:
     return len(self._spans)
 
+  @property
+  def clip_starts(self) -> np.ndarray:
+    """The index of each clip's first window, ascending."""
+    return np.flatnonzero(np.diff(self._spans[:, 0], prepend=-1))
+
   def __getitem__(self, index: int) -> Window:  # type: ignore[override]  # No slices.
     clip, start, stop = self._read(index)
     decoded = [

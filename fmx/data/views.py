@@ -95,6 +95,11 @@ class FrameWindows(Sequence[Window]):
   def __len__(self) -> int:
     return len(self._places)
 
+  @property
+  def clip_starts(self) -> np.ndarray:
+    """The index of each clip's first window: each window is a clip."""
+    return np.arange(len(self))
+
   def __getitem__(self, index: int) -> Window:  # type: ignore[override]  # No slices.
     frame, face, part = self._places[index]
     example = self._frames[frame]

@@ -22,6 +22,7 @@ from fmx.drawing.backdrop import Backdrop
 from fmx.drawing.disturbances import Difficulty, Disturbances
 from fmx.drawing.motion import Motion
 from fmx.drawing.painter import Painter
+from tfds_300vw import placing
 from tfds_300vw.annotations import write_pts
 from tfds_300vw.video_writer import VideoWriter
 
@@ -212,4 +213,4 @@ def _write(job: _Job) -> None:
       writer.write(frame)
       write_pts(part / 'annot' / f'{number:06d}.pts', landmarks)
   (part / _SETTINGS).write_text(json.dumps(settings))
-  os.replace(part, folder)
+  placing.place(part, folder)

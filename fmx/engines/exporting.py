@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -13,6 +12,7 @@ from fmx.engines.programs import CELL, HIDDEN, NEXT, Program, program
 from fmx.models.convolution import plain
 from fmx.models.finder import CHANNELS, MULTIPLE, STRIDE, UNIT_SIZE
 from fmx.weights import FinderModel, Model
+from tfds_300vw import placing
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')  # That a StableHLO program can be run on.
 README = 'README.md'
@@ -54,21 +54,14 @@ def write_folder(
     ModuleNotFoundError: a library is not installed.
     OSError: something cannot be written.
   """
-  folder.mkdir(parents=True, exist_ok=True)
+  placing.make_folder(folder)
   programs = {name: program(model) for name, model in models.items()}
   paths = []
   for name, of in programs.items():
     paths.append(folder / f'{name}.{form}')
-    _write(paths[-1], FORMATS[form](of))
-  _write(folder / README, readme(models, programs, form).encode())
+    placing.write(paths[-1], FORMATS[form](of))
+  placing.write(folder / README, readme(models, programs, form))
   return paths
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file that is whole or not there."""
-  partial = path.with_name(f'{path.name}.partial')
-  partial.write_bytes(content)
-  os.replace(partial, path)
 
 
 def readme(

@@ -10,7 +10,6 @@ import importlib.util
 import logging
 import os
 import pathlib
-import tempfile
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ from fmx.engines.programs import CELL, HIDDEN, NEXT, program
 from fmx.engines.xla import filled_windows
 from fmx.models.conv_lstm import Carry
 from fmx.weights import FinderModel, Model
+from tfds_300vw import placing
 
 LIBRARIES = ('onnxruntime', 'onnx')  # What the extra `onnx` installs.
 _SESSIONS = 8  # At once.
@@ -141,9 +141,7 @@ def fingerprint(model: Model | FinderModel) -> str:
 def _keep(content: bytes, path: pathlib.Path) -> None:
   """Writes a file that is whole or not there, and removes old ones."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.NamedTemporaryFile(dir=path.parent, suffix='.partial', delete=False) as file:
-    file.write(content)
-  os.replace(file.name, path)
+  placing.write(path, content)
   others = sorted(path.parent.glob('*.onnx'), key=lambda of: of.stat().st_mtime, reverse=True)
   for old in others[KEPT:]:
     old.unlink(missing_ok=True)

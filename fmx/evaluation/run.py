@@ -1,5 +1,6 @@
 """A model over a split: window by window to logits, frame by frame to scores, and to results."""
 
+import concurrent.futures
 import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +11,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from fmx.baselines import smoothing
+from fmx.baselines.dense_crf import DenseCRF
 from fmx.data.pipeline import EvalBatch, EvalWindow, Window
+from fmx.data.transforms import resize_frame
 from fmx.evaluation import protocol
 
 Predict = Callable[[np.ndarray], jax.Array]  # [D, B, T, S, S, 3] to logits [D, B, T, S, S, K].
@@ -46,6 +49,25 @@ def smooth_clips(
       yield window, smoothed
 
 
+def refine_windows(
+  windows: Iterable[tuple[OfClip, np.ndarray]], crf: DenseCRF
+) -> Iterator[tuple[OfClip, np.ndarray]]:
+  """Turns logits into probabilities that agree with the frames, by a dense CRF.
+
+  Args:
+    windows: With their frames, which the CRF sees at the size of the logits; those of a window side
+      by side in threads.
+    crf: Says how.
+
+  Yields:
+    The same windows with probabilities [t, S, S, K].
+  """
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    for window, logits in windows:
+      frames = [resize_frame(frame, logits.shape[1]) for frame in window.frames or ()]
+      yield window, np.stack(list(pool.map(crf.refine, frames, smoothing.softmax(logits))))
+
+
 def score_window(window: EvalWindow, logits: np.ndarray) -> list[protocol.FrameScore]:
   """Scores each frame of a window at its original size.
 
@@ -75,7 +97,7 @@ def evaluate(windows: Iterable[WindowLogits], class_names: Sequence[str]) -> dic
   """Scores every frame and sums up.
 
   Args:
-    windows: From `window_logits` or `smooth_clips`.
+    windows: From `window_logits`, `smooth_clips` or `refine_windows`.
     class_names: Of the K classes, background first.
 
   Returns:

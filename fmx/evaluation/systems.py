@@ -7,11 +7,12 @@ cut off.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fmx.baselines.dense_crf import DenseCRF
 from fmx.data import pipeline
 from fmx.data.transforms import resize_frame, resize_labels
 from fmx.evaluation import protocol, run
@@ -37,11 +38,12 @@ def evaluate(
   batch_size: int,
   stream: bool,
   label_landmarks: LabelFrames | None = None,
+  dense_crf: DenseCRF | None = None,
 ) -> dict[str, dict[str, Any]]:
   """Scores every system that the models make on one split.
 
-  On whole faces: the FCN, alone and with temporal smoothing; the primary network, alone and with
-  the zoomed-in ones; the landmark tracker. On a region: its own network.
+  On whole faces: the FCN, alone, with temporal smoothing and with a dense CRF; the primary network,
+  alone and with the zoomed-in ones; the landmark tracker. On a region: its own network.
 
   Args:
     models: By name, as `fmx.weights.load` gives them.
@@ -50,6 +52,7 @@ def evaluate(
     batch_size: Clips at once; their frames and predictions are in memory.
     stream: Whether the networks' state goes from window to window of a clip, or starts anew.
     label_landmarks: The landmark tracker: frames of a clip and their boxes in the video, to labels.
+    dense_crf: What is put behind networks without a memory, if anything.
 
   Returns:
     From the name of each system to its results (`protocol.summarize`), the baseline first. Their
@@ -66,7 +69,7 @@ def evaluate(
       'set evaluation.landmarks to False.'
     )
   first = next(iter(models.values()))
-  networks = _networks(models, dataset.region)
+  networks = _networks(models, dataset.region, dense_crf)
   tallies: dict[str, _Tally] = {}
   truth = TemporalQuality(dataset.class_names)
   clips = pipeline.clip_windows(dataset, split, clip_length=first.clip_length)
@@ -141,11 +144,13 @@ class _Network:
     title: Of the network alone.
     predictor: Runs it.
     zoomed: The zoomed-in models that refine its masks, by region.
+    dense_crf: What else does so, if it has no memory.
   """
 
   title: str
   predictor: Predictor
   zoomed: Mapping[str, Predictor]
+  dense_crf: DenseCRF | None
 
   def label(self, clips: Sequence[Clip], stream: bool) -> Iterator[tuple[str, list[Labels]]]:
     """Yields the title of each system with what it makes of every clip; runs the network once."""
@@ -168,7 +173,13 @@ class _Network:
           states[place] = state
     yield self.title, plain
     if not has_memory:
-      yield f'{self.title} + temporal smoothing', [_smoothed(of_clip) for of_clip in pairs]
+      yield (
+        f'{self.title} + temporal smoothing',
+        [_labels(run.smooth_clips(of_clip)) for of_clip in pairs],
+      )
+      if self.dense_crf is not None:
+        refined_clips = [run.refine_windows(of_clip, self.dense_crf) for of_clip in pairs]
+        yield f'{self.title} + dense CRF', [_labels(of_clip) for of_clip in refined_clips]
     if self.zoomed:
       yield f'{self.title} + zoomed-in models', refined
 
@@ -184,7 +195,9 @@ class _Network:
     return zoom_in(labels, frames, origins, self.zoomed, before, stream=stream)
 
 
-def _networks(models: Mapping[str, Model], region: str) -> list[_Network]:
+def _networks(
+  models: Mapping[str, Model], region: str, dense_crf: DenseCRF | None
+) -> list[_Network]:
   """The networks that label a region, the baseline first."""
   predictors = {name: Predictor(model) for name, model in models.items()}
   zoomed = {part: predictors[part] for part in PARTS if part in predictors}
@@ -194,15 +207,13 @@ def _networks(models: Mapping[str, Model], region: str) -> list[_Network]:
       title = TITLES[predictor.model.network.temporal]
       if region != 'primary' or title in networks:
         title = f'{title} ({name})'
-      networks[title] = _Network(title, predictor, zoomed if name == 'primary' else {})
+      networks[title] = _Network(title, predictor, zoomed if name == 'primary' else {}, dense_crf)
   return list(networks.values())
 
 
-def _smoothed(of_clip: Sequence[tuple[pipeline.Window, np.ndarray]]) -> Labels:
-  """The classes of the pixels of a clip after its probabilities are smoothed over time."""
-  return [
-    labels for window, probs in run.smooth_clips(of_clip) for labels in _predict(window, probs)
-  ]
+def _labels(of_clip: Iterable[tuple[pipeline.Window, np.ndarray]]) -> Labels:
+  """The classes of the pixels of a clip, by the probabilities of its windows."""
+  return [labels for window, probs in of_clip for labels in _predict(window, probs)]
 
 
 def _frames_and_boxes(clip: Clip) -> tuple[list[np.ndarray], np.ndarray]:

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 import pickle
 import shutil
@@ -22,7 +21,7 @@ from PIL import Image
 from fmx.extraction import joining
 from fmx.labelling.frame_masks import FrameMasks
 from fmx.workdir import OVERLAY, UNFINISHED, finishing
-from tfds_300vw import face_mask, pictures
+from tfds_300vw import face_mask, pictures, placing
 from tfds_300vw.video import Frame
 from tfds_300vw.video_writer import LabelWriter, VideoWriter
 
@@ -101,18 +100,24 @@ class PngMasks:
   def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
     """As `Layer.open_part`; the files lie together, since a repeated part writes the same again."""
     del folder
-    self._unfinished.mkdir(parents=True, exist_ok=True)
-    yield self._write
+    placing.make_folder(self._unfinished)
+    written: list[pathlib.Path] = []
+    yield lambda labelled: written.append(self._write(labelled))
+    for path in written:  # Before the part says that they are there.
+      placing.sync(path)
+    placing.sync_name(self._unfinished / 'any')
 
   def finish(self, parts: Sequence[Part], clock: joining.Clock) -> None:
     """As `Layer.finish`."""
     if self._unfinished.exists():  # Else it was done before an interruption.
-      os.replace(self._unfinished, self._folder)
+      placing.place(self._unfinished, self._folder)
 
-  def _write(self, labelled: Labelled) -> None:
+  def _write(self, labelled: Labelled) -> pathlib.Path:
+    path = self._unfinished / f'{labelled.name}.png'
     picture = Image.fromarray(self._pick(labelled.masks)).convert('L')
     picture.putpalette(self._palette)
-    picture.save(self._unfinished / f'{labelled.name}.png', compress_level=_PNG_LEVEL)
+    picture.save(path, compress_level=_PNG_LEVEL)
+    return path
 
 
 class VideoMasks:
@@ -205,7 +210,7 @@ class PartWriter:
     self._timed = timed
     self._lines: list[str] = []
     shutil.rmtree(self._partial, ignore_errors=True)
-    self._partial.mkdir(parents=True)
+    placing.make_folder(self._partial)
     self._stack = contextlib.ExitStack()
     self._write = {
       name: self._stack.enter_context(layer.open_part(self._partial))
@@ -235,7 +240,7 @@ class PartWriter:
       self._stack.close()
       (self._partial / _LINES).write_text('\n'.join(self._lines) + '\n')
       (self._partial / _STATE).write_bytes(pickle.dumps(state))
-      os.replace(self._partial, self._folder)
+      placing.place(self._partial, self._folder)
       for older in self._folder.parent.glob(f'*/{_STATE}'):  # Each may hold a frame or more.
         if older.parent != self._folder and older.parent.suffix != '.partial':
           older.unlink()

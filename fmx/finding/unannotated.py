@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 
 from fmx.finding.peers import PEERS, joined
-from tfds_300vw import video
+from tfds_300vw import placing, video
 from tfds_300vw.annotations import read_pts
 
 SIDES = {'libfacedetection': 640, 'CenterFace': 448}  # Pixels of the longer side at most.
@@ -99,9 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
       boxes = unannotated(faces(image, detectors), landmarks)
       height, width = image.shape[:2]
       others[name] = (boxes / (width, height, width, height)).round(4).tolist()
-  partial = options.to.with_suffix('.partial')
-  partial.write_text(json.dumps(others, indent=0) + '\n')
-  os.replace(partial, options.to)
+  placing.write(options.to, json.dumps(others, indent=0) + '\n')
   print(f'{sum(map(len, others.values()))} faces in {len(others)} pictures: {options.to}.')
 
 

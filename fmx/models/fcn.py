@@ -1,23 +1,17 @@
-"""The baseline FCN and the ConvLSTM-FCN: trunk, head, up-sampling (section 3.1, Table 1)."""
+"""The FCNs and the ConvLSTM-FCN: trunk, head, up-sampling (section 3.1, Tables 1 and 2)."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmx.models.conv_lstm import Carry, ConvLSTM, initial_carry
-from fmx.models.convolution import Conv, Dtype
-from fmx.models.resnet import Features, ResNet, batch_norm, normalize
-
-
-# The jitted functions here and in `finder` are known by their names where networks are written in
-# other formats (`fmx.engines.onnx_operations`).
-@functools.partial(jax.jit, static_argnums=1)
-def upsample(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """Resizes [N, h, w, C] to [N, *size, C], bilinear with half-pixel centres; the border repeats."""
-  return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), 'bilinear')
+from fmx.models.baseline_heads import BASELINE_HEADS
+from fmx.models.conv_lstm import Carry, initial_carry
+from fmx.models.convolution import Dtype
+from fmx.models.heads import CoarseHead, FineHead, Head, upsample
+from fmx.models.resnet import ResNet, normalize
+from fmx.models.vgg import VGG
 
 
 @jax.jit
@@ -26,86 +20,9 @@ def probabilities(logits: jax.Array) -> jax.Array:
   return jax.nn.softmax(logits)
 
 
-class Head(nn.Module):
-  """What every head needs to know; subclasses say in `__call__` how features become logits.
-
-  Attributes:
-    num_classes: K, background included.
-    temporal: Whether there is a ConvLSTM.
-    features: Channels of the fine head.
-    kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
-    peepholes: Whether the ConvLSTM has Eq. 1's peephole terms.
-    dtype: Of the computation; the ConvLSTM's recurrence and the classifier are float32.
-    axis_name: The pmapped axis whose devices share the batch, if any.
-  """
-
-  num_classes: int
-  temporal: bool
-  features: int = 64
-  kernel_size: Sequence[int] = (1, 1)
-  peepholes: bool = True
-  dtype: Dtype = jnp.float32
-  axis_name: str | None = None
-
-  def memory(self, x: jax.Array, features: int, clips: int, carry: Carry | None) -> tuple:
-    """The ConvLSTM over the frames of each clip.
-
-    Args:
-      x: [B * T, h, w, C_in].
-      features: C.
-      clips: B.
-      carry: The ConvLSTM's state, or None.
-
-    Returns:
-      The carry and the hidden states [B * T, h, w, C].
-    """
-    lstm = ConvLSTM(features, self.kernel_size, self.peepholes, self.dtype, name='convlstm')
-    carry, hidden = lstm(x.reshape(clips, -1, *x.shape[1:]), carry)
-    return carry, hidden.reshape(-1, *hidden.shape[2:])
-
-
-class CoarseHead(Head):
-  """The paper's: `conv6`, or the ConvLSTM whose hidden states are the logits, at the top stride."""
-
-  @nn.compact
-  def __call__(
-    self, maps: Features, clips: int, carry: Carry | None, train: bool
-  ) -> tuple[Carry | None, jax.Array]:
-    """Gives the carry and the logits [B * T, H / 16, W / 16, K], or of the trunk's last stride."""
-    del train
-    if self.temporal:
-      return self.memory(maps.top, self.num_classes, clips, carry)
-    return carry, Conv(self.num_classes, self.kernel_size, name='conv6')(maps.top)
-
-
-class FineHead(Head):
-  """Ours: the top features go up to stride 4, summed on the way with those of each finer stride.
-
-  The ConvLSTM adds to the top features rather than take their place: its hidden states pass a
-  convolution that begins at zero, so the ConvLSTM-FCN begins as the FCN that it was made from.
-  """
-
-  @nn.compact
-  def __call__(
-    self, maps: Features, clips: int, carry: Carry | None, train: bool
-  ) -> tuple[Carry | None, jax.Array]:
-    """Gives the carry and the logits [B * T, H / 4, W / 4, K]."""
-    conv = functools.partial(Conv, self.features, dtype=self.dtype)
-    norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
-    x = conv(kernel_size=self.kernel_size, name='top')(maps.top)
-    if self.temporal:
-      carry, hidden = self.memory(maps.top, self.features, clips, carry)
-      x += conv(kernel_init=nn.initializers.zeros_init(), name='memory')(hidden)
-    for stride, skip in ((16, maps.stage4), (8, maps.stage3), (4, maps.stage2)):
-      if skip.shape[1:3] == maps.top.shape[1:3]:
-        continue  # As fine as the top already.
-      x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
-      x = conv(kernel_size=(3, 3), name=f'conv{stride}')(x)
-      x = nn.relu(norm(name=f'bn{stride}')(x))
-    return carry, Conv(self.num_classes, dtype=jnp.float32, name='classifier')(x)
-
-
-HEADS = {'coarse': CoarseHead, 'fine': FineHead}
+TRUNKS: dict[str, type[ResNet] | type[VGG]] = {'resnet50': ResNet, 'vgg16': VGG}
+WITH_MEMORY: dict[str, Callable[..., Head]] = {'coarse': CoarseHead, 'fine': FineHead}  # ConvLSTMs.
+HEADS = WITH_MEMORY | BASELINE_HEADS
 
 
 class Segmenter(nn.Module):
@@ -114,13 +31,14 @@ class Segmenter(nn.Module):
   Attributes:
     num_classes: K, background included.
     temporal: Whether frames of a clip see the frames before them, through a ConvLSTM.
-    head: A key of HEADS.
-    width: Channels of the 3x3 convolutions of stage 2; 64 is ResNet-50's.
-    blocks: Bottlenecks in stages 2 to 5, or 2 to 4; (3, 4, 6, 3) is ResNet-50's.
-    stem: Channels of the trunk's first convolution; 64 is ResNet-50's.
-    pool_margin: Of the trunk's max-pool, see `resnet.ResNet`.
-    dilate: Whether stage 5 keeps stage 4's stride by dilation, as in the paper.
-    head_features: Channels of the fine head.
+    head: A key of HEADS; those beyond WITH_MEMORY are for `temporal=False` alone.
+    trunk: A key of TRUNKS, whose classes say what the five options that follow mean.
+    width: Of stage 2; 64 is ResNet-50's and VGG-16's.
+    blocks: In stages 2 to 5, or 2 to 4; (3, 4, 6, 3) is ResNet-50's, (2, 3, 3, 3) VGG-16's.
+    stem: Channels of stage 1; 64 is that of both.
+    pool_margin: Of the trunk's 3x3 maxima.
+    dilate: Whether the last stages keep the stride of one before by dilation, as in the paper.
+    head_features: Channels of the fine head, or of fc6 and fc7 of the baselines' heads.
     kernel_size: Of the ConvLSTM, and of the convolution that has its input in the FCN.
     peepholes: Whether the ConvLSTM has Eq. 1's peephole terms, which bind it to one size of frames.
     dtype: Of the computation; parameters, recurrence, classifier and logits are float32.
@@ -130,6 +48,7 @@ class Segmenter(nn.Module):
   num_classes: int
   temporal: bool
   head: str = 'coarse'
+  trunk: str = 'resnet50'
   width: int = 64
   blocks: Sequence[int] = (3, 4, 6, 3)
   stem: int = 64
@@ -144,7 +63,7 @@ class Segmenter(nn.Module):
   @property
   def top_stride(self) -> int:
     """Pixels per position of the trunk's last stage, where the ConvLSTM works."""
-    return 16 if self.dilate else 4 * 2 ** (len(self.blocks) - 1)
+    return TRUNKS[self.trunk].top_stride(self.blocks, self.dilate)
 
   @nn.compact
   def __call__(
@@ -165,7 +84,7 @@ class Segmenter(nn.Module):
     clips, length, *size, _ = video.shape
     frames = normalize(video.reshape(clips * length, *size, -1))
     shared = {'dtype': self.dtype, 'axis_name': self.axis_name}
-    trunk = ResNet(
+    trunk = TRUNKS[self.trunk](
       self.width, self.blocks, self.stem, self.pool_margin, self.dilate, **shared, name='trunk'
     )
     maps = trunk(frames, train)

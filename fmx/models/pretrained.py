@@ -1,10 +1,12 @@
 """ImageNet weights into the trunk, every name and shape checked.
 
-From Keras's ResNet-50 file, or from the ONNX file of Yahoo's ResNet-50 of half width.
+From Keras's files of ResNet-50 and VGG-16, or from the ONNX file of Yahoo's ResNet-50 of half
+width.
 """
 
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +27,13 @@ LAYER_VARIABLES = {
   ),
 }
 CLASSIFIERS = ('predictions', 'probs')  # The layer of ImageNet's classes, in new and old files.
+VGG_LAYERS = {'fc6': 'fc1', 'fc7': 'fc2'}  # Ours in the FCN's head, and Keras's; dense ones there.
+ADVICE = (
+  'take {}_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications, and '
+  'model.width = 64, model.blocks = {}'
+)
+RESNET50 = ADVICE.format('resnet50', (3, 4, 6, 3))
+VGG16 = ADVICE.format('vgg16', (2, 3, 3, 3)) + ', model.stem = 64'
 
 
 class Transfer(NamedTuple):
@@ -48,19 +57,22 @@ def summary(names: tuple[str, ...]) -> str:
 
 
 def keras_name(name: str) -> str:
-  """Keras's name of a variable of the trunk.
+  """Keras's name of a variable of the trunk, in ResNet-50 or VGG-16.
 
   Args:
-    name: As `params/trunk/stage2/block1/conv0/kernel` or `batch_stats/trunk/bn1/mean`.
+    name: As `params/trunk/stage2/block1/conv0/kernel` or `batch_stats/trunk/bn1/mean`; of VGG-16
+      as `params/trunk/stage1/conv2/bias`.
 
   Returns:
-    As `conv2_block1_0_conv/kernel` or `conv1_bn/moving_mean`.
+    As `conv2_block1_0_conv/kernel` or `conv1_bn/moving_mean`; as `block1_conv2/bias`.
   """
   *blocks, layer, variable = name.split('/')[2:]
   kind, index = layer[:-1], layer[-1]
   variable = dict(LAYER_VARIABLES[kind])[variable]
   if not blocks:
     return f'conv{index}_{kind}/{variable}'
+  if len(blocks) == 1:
+    return f'{blocks[0].replace("stage", "block")}_{layer}/{variable}'
   stage, block = blocks
   return f'{stage.replace("stage", "conv")}_{block}_{index}_{kind}/{variable}'
 
@@ -89,7 +101,8 @@ def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if 'layers' in file:
       for group in file['layers'].values():
         layer = str(group['vars'].attrs.get('name', ''))
-        names = LAYER_VARIABLES.get(layer.rpartition('_')[2], ())
+        kind = layer.rpartition('_')[2].rstrip('0123456789')  # Of block1_conv2 it is conv.
+        names = LAYER_VARIABLES.get('conv' if kind == 'fc' else kind, ())
         for (_, variable), place in zip(names, group['vars'].values()):
           weights[f'{layer}/{variable}'] = np.asarray(place)
       return weights
@@ -105,31 +118,32 @@ def read_h5(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def load_keras(path: str | os.PathLike, variables: Any) -> tuple[dict[str, Any], Transfer]:
-  """Puts Keras's ResNet-50 ImageNet weights into a network's trunk.
+  """Puts Keras's ImageNet weights of ResNet-50 or VGG-16 into a network.
 
   Args:
-    path: `resnet50_weights_tf_dim_ordering_tf_kernels.h5` or the same with `_notop`, or any other
-      `.h5` that Keras saved of `keras.applications.ResNet50`.
+    path: `resnet50_weights_tf_dim_ordering_tf_kernels.h5`, `vgg16_weights_…`, the same with
+      `_notop`, or any other `.h5` that Keras saved of `keras.applications.ResNet50` or `.VGG16`.
     variables: `params` and `batch_stats` of a network whose `trunk` is `resnet.ResNet(width=64,
-      blocks=(3, 4, 6, 3))`.
+      blocks=(3, 4, 6, 3))` or `vgg.VGG(width=64, blocks=(2, 3, 3, 3))`.
 
   Returns:
-    The variables with the trunk's replaced, float32; and the names: kept are ours that were found
-    in the file, new are those of the head, dropped are the file's for the classifier of ImageNet.
+    The variables with the trunk's replaced, float32, and fc6 and fc7 of an FCN's head where the
+    file has them in that size; and the names: kept are ours that were found in the file, new are
+    the others, dropped are the file's without a place: the classifier of ImageNet.
 
   Raises:
-    ValueError: the file is unreadable or not ResNet-50's, or the network is narrower or shallower.
+    ValueError: the file is unreadable or of another network, or ours is narrower or shallower.
   """
   weights = read_h5(path)
   ours = traverse_util.flatten_dict(dict(variables), sep='/')
   names = {name: keras_name(name) for name in ours if name.split('/')[1] == 'trunk'}
-  dropped = tuple(sorted(name for name in weights if name.split('/')[0] in CLASSIFIERS))
-  missing = sorted(set(names.values()) - weights.keys())
-  surplus = sorted(weights.keys() - set(names.values()) - set(dropped))
-  advice = (
-    'take resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications, and '
-    'model.width = 64, model.blocks = (3, 4, 6, 3)'
+  is_vgg = any(name.startswith('params/trunk/stage1/') for name in ours)
+  advice, beyond = (
+    (VGG16, (*CLASSIFIERS, *VGG_LAYERS.values())) if is_vgg else (RESNET50, CLASSIFIERS)
   )
+  optional = {name for name in weights if name.split('/')[0] in beyond}
+  missing = sorted(set(names.values()) - weights.keys())
+  surplus = sorted(weights.keys() - set(names.values()) - optional)
   if missing or surplus:
     which = f'lacks {missing[0]}' if missing else f'has {surplus[0]}, which the network lacks'
     raise ValueError(f'{path} does not fit the trunk (it {which}): {advice}.')
@@ -139,9 +153,35 @@ def load_keras(path: str | os.PathLike, variables: Any) -> tuple[dict[str, Any],
         f'{theirs} is {weights[theirs].shape} in {path} and {ours[name].shape} in the network: '
         f'{advice}.'
       )
-  taken = {name: jnp.asarray(weights[theirs], jnp.float32) for name, theirs in names.items()}
+  names |= _dense_layers(ours, weights, optional)
+  taken = {
+    name: jnp.asarray(weights[theirs].reshape(ours[name].shape), jnp.float32)
+    for name, theirs in names.items()
+  }
+  dropped = tuple(sorted(optional - set(names.values())))
   transfer = Transfer(tuple(sorted(taken)), tuple(sorted(ours.keys() - taken.keys())), dropped)
   return traverse_util.unflatten_dict(ours | taken, sep='/'), transfer
+
+
+def _dense_layers(
+  ours: Mapping[str, Any], weights: Mapping[str, np.ndarray], optional: Collection[str]
+) -> dict[str, str]:
+  """Our names and Keras's of VGG's fc6 and fc7, if the file has both in the sizes of the head.
+
+  A dense layer over a flattened map is a convolution: [k * k * C, F] becomes [k, k, C, F].
+  """
+  names = {
+    f'params/head/{fc}/{variable}': f'{dense}/{variable}'
+    for fc, dense in VGG_LAYERS.items()
+    for variable in ('kernel', 'bias')
+  }
+  for name, theirs in names.items():
+    if name not in ours or theirs not in optional:
+      return {}
+    *window, features = ours[name].shape
+    if weights[theirs].shape != ((math.prod(window), features) if window else (features,)):
+      return {}
+  return names
 
 
 ONNX_LAYERS = {'0': 'proj_shortcut', '1': 'branch2a', '2': 'branch2b', '3': 'branch2c'}

@@ -18,6 +18,7 @@ EPSILON = 1.001e-5
 class Features(NamedTuple):
   """What the trunk gives: one map per stage, [N, H / stride, W / stride, C]."""
 
+  # Strides and channels are ResNet's; `vgg.VGG` says which are its own.
   stage2: jax.Array  # Stride 4, C = 4 * width.
   stage3: jax.Array  # Stride 8, C = 8 * width.
   stage4: jax.Array  # Stride 16, C = 16 * width.
@@ -153,6 +154,11 @@ class ResNet(nn.Module):
   dilate: bool = True
   dtype: Dtype = jnp.float32
   axis_name: str | None = None
+
+  @staticmethod
+  def top_stride(blocks: Sequence[int], dilate: bool) -> int:
+    """Pixels per position of the last stage."""
+    return 16 if dilate else 4 * 2 ** (len(blocks) - 1)
 
   @nn.compact
   def __call__(self, frames: jax.Array, train: bool = False) -> Features:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from fmx.models.convolution import Conv
-from fmx.models.fcn import HEADS, Segmenter
+from fmx.models.fcn import HEADS, TRUNKS, WITH_MEMORY, Segmenter
 from fmx.models.pretrained import Transfer
 
 POOL_MARGINS = ((1, 1), (0, 1))  # Keras's and Caffe's.
@@ -24,9 +24,9 @@ def build(
   """Makes the network that `config.model` describes.
 
   Args:
-    config: With the attributes width, blocks, stem, pool_margin, dilate, head ('coarse' or
-      'fine'), head_features, kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto':
-      bfloat16 on GPUs); see `fcn.Segmenter`.
+    config: With the attributes trunk ('resnet50' or 'vgg16'), width, blocks, stem, pool_margin,
+      dilate, head (a key of `fcn.HEADS`), head_features, kernel_size, peepholes and dtype
+      ('float32', 'bfloat16', or 'auto': bfloat16 on GPUs); see `fcn.Segmenter`.
     num_classes: K, background included.
     temporal: True for the ConvLSTM-FCN, False for the FCN.
     image_size: Height and width of the frames, in pixels.
@@ -38,13 +38,19 @@ def build(
   Raises:
     ValueError: an option is none of those that exist, or the sizes do not fit.
   """
-  for option, value, choices in (('head', config.head, HEADS), ('dtype', config.dtype, DTYPES)):
+  for option, choices in (('trunk', TRUNKS), ('head', HEADS), ('dtype', DTYPES)):
+    value = getattr(config, option)
     if value not in choices:
       raise ValueError(f'model.{option} is {value!r}; it must be one of {", ".join(choices)}.')
+  if temporal and config.head not in WITH_MEMORY:
+    raise ValueError(
+      f'model.head is {config.head!r}, which has no ConvLSTM: set it to one of '
+      f"{', '.join(WITH_MEMORY)}, or stages = ('fcn',)."
+    )
   if len(config.blocks) not in (3, 4):
     raise ValueError(
       f'model.blocks is {tuple(config.blocks)}; it must count the blocks of stages 2 to 5, '
-      'as in (3, 4, 6, 3), or of stages 2 to 4.'
+      "as in (3, 4, 6, 3) or VGG-16's (2, 3, 3, 3), or of stages 2 to 4."
     )
   if tuple(config.pool_margin) not in POOL_MARGINS:
     raise ValueError(
@@ -57,6 +63,7 @@ def build(
     num_classes,
     temporal,
     head=config.head,
+    trunk=config.trunk,
     width=config.width,
     blocks=tuple(config.blocks),
     stem=config.stem,

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from fmx.data.transforms import resize_frame
 from fmx.example import clip
 from fmx.pretrained import LARGEST, LOG, RECIPE, RELEASE
 from fmx.weights import FinderModel, Model
+from tfds_300vw import placing
 
 NEEDED = ('primary', 'finder')
 LEFT_OUT = ('fcn',)  # Networks that only evaluations need.
@@ -74,7 +74,7 @@ def make(
     if (size := size_of(partial)) > LARGEST:
       raise ValueError(f'{size / 1e6:.1f} MB are too much: at most {LARGEST / 1e6:g} MB ship.')
     shutil.rmtree(to, ignore_errors=True)
-    os.replace(partial, to)
+    placing.place(partial, to)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
   return release

@@ -220,7 +220,8 @@ class Stage:
     # 'rbg' compiles in a quarter of the time of the default, which counts for many small kernels.
     key = jax.random.key(self.config.seed, impl='rbg')
     rng = jax.random.fold_in(key, STAGES.index(self.name))
-    return jax.jit(self.model(axis_name=None).init)(rng, video)
+    variables = jax.jit(self.model(axis_name=None).init)(rng, video)
+    return {'batch_stats': {}} | dict(variables)  # VGG has no batch norm.
 
   @functools.cached_property
   def shapes(self) -> dict[str, Any]:

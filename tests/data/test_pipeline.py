@@ -13,6 +13,8 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import tfds_300vw
@@ -389,18 +391,31 @@ def test_evaluation_keeps_labels_at_their_own_size(dataset, released):
 
 
 def test_processes_share_an_evaluation_and_take_equally_many_steps(dataset):
-  # 8 windows of 2 frames: three steps of 3, the last for the first two of three processes.
+  # 8 windows of 2 frames, 6 of one clip and 2 of another: the clips begin at 0 and 6, and even
+  # shares at 0, 2.67 and 5.33. The first process has none, the second the long clip: six steps.
   options = {'clip_length': 2, 'batch_size': 3, 'num_devices': 1}
   shares = [evaluation(dataset, process_index=p, process_count=3, **options) for p in range(3)]
-  whole = evaluation(dataset, **(options | {'num_devices': 3}))
-  assert [len(share) for share in shares] == [len(whole)] * 3
-  for step, batch in enumerate(whole):
-    parts = [share[step] for share in shares]
-    np.testing.assert_array_equal(np.concatenate([part.video for part in parts]), batch.video)
-    np.testing.assert_array_equal(np.concatenate([part.lengths for part in parts]), batch.lengths)
-    joined = [window.start for part in parts for window in part.windows]
-    assert joined == [window.start for window in batch.windows]
-  assert not shares[2][-1].windows
+  (whole,) = evaluation(dataset, **(options | {'batch_size': 8}))
+  assert [len(share) for share in shares] == [6] * 3
+  batches = [batch for share in shares for batch in share if batch.windows]
+  found = np.concatenate([batch.video[:, 0] for batch in batches])
+  np.testing.assert_array_equal(found, whole.video[0])
+  assert [batch.lengths.item() for batch in batches] == whole.lengths.ravel().tolist()
+  clips = [{window.clip for batch in share for window in batch.windows} for share in shares]
+  assert clips == [set(), {whole.windows[0].clip}, {whole.windows[-1].clip}]
+
+
+@given(
+  numbers=st.lists(st.integers(1, 9), min_size=1, max_size=20), process_count=st.integers(1, 6)
+)
+@settings(deadline=None)
+def test_shares_are_whole_clips_and_as_even_as_these_allow(numbers, process_count):
+  starts, total = np.cumsum([0, *numbers[:-1]]), sum(numbers)
+  ends = pipeline._shares(starts, total, process_count)
+  assert (ends[0], ends[-1], len(ends)) == (0, total, process_count + 1)
+  assert ends == sorted(ends)
+  assert {*ends} <= {*starts.tolist(), total}
+  assert np.diff(ends).max() <= total / process_count + max(numbers)
 
 
 TRAIN_SCRIPT = """

@@ -7,6 +7,7 @@ import tiny_runs
 from sklearn import metrics
 
 from fmx.baselines import smoothing
+from fmx.baselines.dense_crf import DenseCRF
 from fmx.data import pipeline
 from fmx.data.prepared import Windows, open_dataset
 from fmx.data.transforms import resize_frame
@@ -116,6 +117,34 @@ def test_clips_are_smoothed_over_the_borders_of_their_windows_and_not_over_those
   # The sixth frame stands alone in its window, but not in its clip.
   alone = smoothing.softmax(plain[1][1])
   assert np.abs(smoothed[1][1] - alone).max() > 0.01
+
+
+def test_a_dense_crf_sees_the_frames_at_the_size_of_the_logits(dataset):
+  crf = DenseCRF(2, 1.0, 2.0, 2.0, 10.0, 10.0)
+  plain = list(windows(dataset, 'test', keep_frames=True))
+  refined = list(run.refine_windows(iter(plain), crf))
+  assert [id(window) for window, _ in refined] == [id(window) for window, _ in plain]
+  for (window, logits), (_, found) in zip(plain, refined):
+    assert found.shape == logits.shape
+    for time, frame in enumerate(window.frames):
+      expected = crf.refine(resize_frame(frame, 32), smoothing.softmax(logits[time]))
+      np.testing.assert_array_equal(found[time], expected)
+  assert np.abs(refined[0][1] - smoothing.softmax(plain[0][1])).max() > 0.01
+
+
+@pytest.mark.parametrize('process_count', [2, 3])
+def test_processes_smooth_what_one_would(dataset, process_count):
+  expected = {(w.clip, w.start): probs for w, probs in run.smooth_clips(windows(dataset, 'test'))}
+  found = {}
+  predict = jax.jit(lambda _, batch: brightness(batch['video']))
+  for index in range(process_count):
+    own = windows(
+      dataset, 'test', process_count, 1, predict, process_index=index, process_count=process_count
+    )
+    found |= {(w.clip, w.start): probs for w, probs in run.smooth_clips(own)}
+  assert found.keys() == expected.keys()
+  for place, probs in found.items():
+    np.testing.assert_allclose(probs, expected[place], atol=1e-5)
 
 
 def test_no_window_is_an_error(dataset):

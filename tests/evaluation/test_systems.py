@@ -9,6 +9,7 @@ import tiny_runs
 from small_datasets import centered_labels, write_released
 
 from fmx import jobs
+from fmx.baselines.dense_crf import DenseCRF
 from fmx.data import pipeline
 from fmx.data.prepared import open_dataset
 from fmx.data.transforms import resize_frame
@@ -18,6 +19,7 @@ from tfds_300vw import __main__ as command
 
 SPLIT = 'test'  # A clip of 6 frames and one of 3: with windows of 4 frames, 4 + 2 and 3.
 LENGTH = 4
+CRF = DenseCRF(2, 1.0, 2.0, 2.0, 10.0, 10.0)
 NAMES = ('background', 'facial_skin', 'eyes', 'outer_mouth', 'inner_mouth')
 
 
@@ -34,7 +36,13 @@ def models():
 @pytest.fixture(scope='module')
 def results(dataset, models):
   return evaluate(
-    models, dataset, SPLIT, batch_size=2, stream=False, label_landmarks=labels_like_the_truth
+    models,
+    dataset,
+    SPLIT,
+    batch_size=2,
+    stream=False,
+    label_landmarks=labels_like_the_truth,
+    dense_crf=CRF,
   )
 
 
@@ -80,13 +88,14 @@ def test_there_is_a_row_for_each_model_and_for_what_they_are_together(results):
   assert list(results) == [
     'FCN',
     'FCN + temporal smoothing',
+    'FCN + dense CRF',
     'ConvLSTM-FCN',
     'ConvLSTM-FCN + zoomed-in models',
     '68-landmark tracker',
   ]
   rows = tables.comparison_rows(results)
   assert rows[0] == ['model', *NAMES, 'mIoU', 'gain', 'p']
-  assert len(rows) == 6
+  assert len(rows) == 7
   json.dumps(results)
 
 
@@ -116,18 +125,24 @@ def test_streaming_is_labelling_a_clip_whole(results, dataset, models):
     assert_nearly_equal(results['ConvLSTM-FCN']['counts'], expected)
 
 
-def test_smoothing_is_that_of_the_evaluation_of_a_checkpoint(results, dataset, models):
+def test_smoothing_and_the_crf_are_those_of_the_evaluation_of_a_checkpoint(
+  results, dataset, models
+):
   apply = jax.jit(models['fcn'].network.apply)
   listed = pipeline.Windows(dataset, SPLIT, LENGTH, keep_rest=True)
   batches = pipeline.eval_batches(
-    listed, image_size=32, clip_length=LENGTH, batch_size=1, num_devices=1
+    listed, image_size=32, clip_length=LENGTH, batch_size=1, num_devices=1, keep_frames=True
   )
-  windows = run.window_logits(
-    lambda video: apply(models['fcn'].variables, video[0])[0][None], batches
+  windows = list(
+    run.window_logits(lambda video: apply(models['fcn'].variables, video[0])[0][None], batches)
   )
-  expected = run.evaluate(run.smooth_clips(windows), NAMES)
-  assert_nearly_equal(results['FCN + temporal smoothing']['counts'], expected['counts'])
-  assert results['FCN + temporal smoothing']['counts'] != results['FCN']['counts']
+  for title, changed in (
+    ('FCN + temporal smoothing', run.smooth_clips(windows)),
+    ('FCN + dense CRF', run.refine_windows(windows, CRF)),
+  ):
+    expected = run.evaluate(changed, NAMES)
+    assert_nearly_equal(results[title]['counts'], expected['counts'])
+    assert results[title]['counts'] != results['FCN']['counts']
 
 
 def test_the_zoomed_in_models_change_the_primary_mask(results):

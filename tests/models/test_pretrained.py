@@ -45,6 +45,7 @@ def write(path, weights, root='', suffix=':0'):
     ('batch_stats/trunk/stage2/block1/bn0/mean', 'conv2_block1_0_bn/moving_mean'),
     ('batch_stats/trunk/stage5/block3/bn2/var', 'conv5_block3_2_bn/moving_variance'),
     ('params/trunk/stage4/block6/conv3/bias', 'conv4_block6_3_conv/bias'),
+    ('params/trunk/stage1/conv2/kernel', 'block1_conv2/kernel'),  # Of VGG-16.
   ],
 )
 def test_names_translate(ours, theirs):
@@ -93,6 +94,17 @@ def test_a_narrow_network_is_told_to_be_wide(tmp_path, variables, weights):
   weights['conv1_conv/kernel'] = np.zeros((7, 7, 3, 64))
   message = r'conv1_conv/kernel is \(7, 7, 3, 64\) in .*w.h5 and \(7, 7, 3, 2\) .*width = 64'
   with pytest.raises(ValueError, match=message):
+    pretrained.load(write(tmp_path / 'w.h5', weights), variables)
+
+
+def test_a_file_of_the_other_trunk_is_refused_with_the_one_to_take(
+  tmp_path, weights, draw_variables
+):
+  module = Segmenter(3, False, trunk='vgg16', width=1, stem=2, blocks=(1, 1, 1, 1))
+  variables = draw_variables(module, 1, 1, 32, 32, 3)
+  with pytest.raises(
+    ValueError, match=r'lacks block1_conv1/bias\): take vgg16_weights_.*\(2, 3, 3, 3\)'
+  ):
     pretrained.load(write(tmp_path / 'w.h5', weights), variables)
 
 

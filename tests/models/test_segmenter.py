@@ -21,6 +21,7 @@ class Config:
   kernel_size: tuple = (1, 1)
   peepholes: bool = True
   dtype: str = 'float32'
+  trunk: str = 'resnet50'
 
 
 TINY = Config(width=4, stem=4, blocks=(1, 1, 1, 1), head_features=8)
@@ -131,6 +132,11 @@ def test_conversion_refuses_networks_of_two_configurations():
   ('change', 'message'),
   [
     ({'head': 'finer'}, "model.head is 'finer'; it must be one of coarse, fine."),
+    ({'trunk': 'vgg'}, "model.trunk is 'vgg'; it must be one of resnet50, vgg16."),
+    (
+      {'head': 'aspp'},
+      r"model.head is 'aspp', which has no ConvLSTM: .* of coarse, fine, or stages = \('fcn',\)",
+    ),
     ({'dtype': 'float16'}, "model.dtype is 'float16'; it must be one of auto, bfloat16, float32."),
     (
       {'blocks': (3, 4)},
@@ -154,7 +160,9 @@ def test_an_image_size_that_the_stride_does_not_divide_is_refused():
 
 
 def test_every_option_reaches_the_network():
-  config = Config(8, (1, 2, 3, 4), 16, (0, 1), False, 'fine', 16, (3, 3), False, 'bfloat16')
+  config = Config(
+    8, (1, 2, 3, 4), 16, (0, 1), False, 'fine', 16, (3, 3), False, 'bfloat16', 'vgg16'
+  )
   module = segmenter.build(config, 7, temporal=True, image_size=32, axis_name='devices')
   assert (module.num_classes, module.temporal, module.axis_name) == (7, True, 'devices')
   for field in dataclasses.fields(Config):

@@ -25,6 +25,16 @@ def test_the_stages_differ_in_what_the_paper_says():
   convlstm.check()
 
 
+def test_a_network_without_batch_norm_has_no_averages_and_trains_alone():
+  vgg = {'model__trunk': 'vgg16', 'model__head': 'aspp', 'model__head_features': 4}
+  fcn = stage_of('fcn', **vgg)
+  assert fcn.shapes['batch_stats'] == fcn.shape_tree['batch_stats'] == {}
+  assert fcn.state_like().batch_stats == {}
+  fcn.check()
+  with pytest.raises(ValueError, match="model.head is 'aspp', which has no ConvLSTM"):
+    stage_of('convlstm', **vgg).check()
+
+
 @pytest.mark.parametrize(
   ('overrides', 'expected'),
   [

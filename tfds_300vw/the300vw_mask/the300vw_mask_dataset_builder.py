@@ -17,7 +17,17 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core import splits as splits_lib
 
-from tfds_300vw import boxes, clips, face_mask, released, stills, videos, whole_frames, workers
+from tfds_300vw import (
+  boxes,
+  clips,
+  face_mask,
+  placing,
+  released,
+  stills,
+  videos,
+  whole_frames,
+  workers,
+)
 from tfds_300vw.options import ClipOptions
 
 CLIPS_PER_SHARD = 64  # About 100 MB of faces.
@@ -235,7 +245,8 @@ directory is
       self._example_writer().write(parts[-1], itertools.chain([first], rest))
       shard_lengths.append(len(record_sizes) - sum(shard_lengths))
     for index, part in enumerate(parts):  # Their names hold their number, known only now.
-      part.rename(template.sharded_filepath(shard_index=index, num_shards=len(parts)))
+      path = template.sharded_filepath(shard_index=index, num_shards=len(parts))
+      placing.place(part, pathlib.Path(path))
     self.info.metadata.setdefault('clip_lengths', {})[split] = clip_lengths
     self.info.metadata.setdefault('clip_starts', {})[split] = clip_starts
     return splits_lib.SplitInfo(

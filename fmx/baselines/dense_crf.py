@@ -1,0 +1,98 @@
+"""A fully connected CRF behind a network (Kraehenbuehl and Koltun 2011), as DeepLab-V2 has it."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from fmx.baselines.permutohedral import Lattice
+
+_TINY = 1e-20  # Keeps logarithms and quotients finite.
+_REACH = 4.0  # Deviations, beyond which the kernel of positions is taken for zero.
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseCRF:
+  """What the neighbours of a pixel, which are all others, add to its scores; Potts model.
+
+  Attributes:
+    iterations: Of the mean field.
+    position_weight: Of the kernel exp(-|p_i - p_j|^2 / 2 position_deviation^2).
+    position_deviation: Pixels.
+    bilateral_weight: Of the kernel exp(-|p_i - p_j|^2 / 2 bilateral_deviation^2 -
+      |I_i - I_j|^2 / 2 color_deviation^2), where I are colours.
+    bilateral_deviation: Pixels.
+    color_deviation: Grey levels of 255.
+
+  Raises:
+    ValueError: a number is out of its range; the message says which.
+  """
+
+  iterations: int
+  position_weight: float
+  position_deviation: float
+  bilateral_weight: float
+  bilateral_deviation: float
+  color_deviation: float
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.name.endswith('deviation') and not value > 0:
+        raise ValueError(f'dense_crf.{field.name} is {value}; it must be above 0.')
+      if not value >= 0:
+        raise ValueError(f'dense_crf.{field.name} is {value}; it must be 0 or more.')
+
+  def refine(self, frame: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """The mean field's probabilities after the iterations (their Algorithm 1).
+
+    Kernels are normalised symmetrically: k_ij / sqrt(n_i n_j), n_i the sum of the row; a pixel's
+    message to itself is part of them, as in the authors' code.
+
+    Args:
+      frame: RGB in [0, 255], [H, W, 3].
+      probs: Of the network, [H, W, K].
+
+    Returns:
+      Probabilities [H, W, K], float32.
+
+    Raises:
+      ValueError: the two differ in size.
+    """
+    if frame.shape[:2] != probs.shape[:2]:
+      raise ValueError(f'The frame is {frame.shape[:2]}, the probabilities {probs.shape[:2]}.')
+    scores = np.log(np.asarray(probs, np.float32) + _TINY)
+    if not self.iterations:
+      return np.asarray(probs, np.float32)
+    height, width, classes = probs.shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32) / self.bilateral_deviation
+    colors = np.asarray(frame, np.float32) / self.color_deviation
+    lattice = Lattice(np.dstack([columns, rows, colors]).reshape(-1, 5))
+    root_pairs = _root(lattice(np.ones((height * width, 1)))).reshape(height, width, 1)
+    root_places = _root(self._over_places(np.ones((height, width, 1), np.float32)))
+    probs = _softmax(scores)
+    for _ in range(self.iterations):
+      pairs = lattice((probs * root_pairs).reshape(-1, classes)).reshape(probs.shape)
+      places = self._over_places(probs * root_places)
+      update = scores + self.bilateral_weight * root_pairs * pairs
+      update += self.position_weight * root_places * places
+      probs = _softmax(update)
+    return probs
+
+  def _over_places(self, values: np.ndarray) -> np.ndarray:
+    """The kernel of positions applied to [H, W, C]; beyond the frame there is nothing."""
+    size = 2 * round(_REACH * self.position_deviation) + 1
+    kernel = cv2.getGaussianKernel(size, self.position_deviation, cv2.CV_32F)
+    found = cv2.sepFilter2D(values, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    return found.reshape(values.shape)  # It drops the axis of a single channel.
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+  """Over the last axis; scores of probabilities and of bounded messages need no shift."""
+  weights = np.exp(scores)
+  return weights / (weights @ np.ones((weights.shape[-1], 1), weights.dtype))
+
+
+def _root(sums: np.ndarray) -> np.ndarray:
+  """What a kernel is multiplied by on both sides to be normalised."""
+  return 1 / np.sqrt(sums + _TINY)
