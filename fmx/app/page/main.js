@@ -93,6 +93,7 @@ async function watch(mine) {
         : `Frame ${shown} of ${frames}${left === undefined ? '' : `, ${clock(left)} left`}`);
     if (shown) {
       if (!player.count) player.open(frames, status.frame_rate, []);
+      player.ready = shown;
       await player.seek(shown - 1);
     }
   }, mine.signal);
@@ -212,7 +213,7 @@ async function check(file) {
 }
 
 function clear() {
-  hide('error', 'work', 'scrub', 'jump', 'downloads', 'filming', 'progress', 'recording');
+  hide('error', 'work', 'scrub', 'jump', 'numbers', 'downloads', 'filming', 'progress', 'recording');
   player.open(0, 25, []);
   player.note = '';
   look.mirror = false;

@@ -9,11 +9,11 @@ export class Player {
     this.open(0, 25, []);
   }
 
-  // count: frames. rate: frames a second. rows: of the table of measurements.
+  // count: frames, of which `ready` say how many are there. rate: frames a second. rows: of the table.
   open(count, rate, rows) {
     this.pause();
     this.frames = new Frames();
-    Object.assign(this, { count, rate, rows, index: 0 });
+    Object.assign(this, { count, rate, rows, index: 0, ready: count });
     this.times = Array.from({ length: count }, (_, i) => i / rate);
     const verdicts = Array.from({ length: count }, () => []);
     for (const { frame, time, verdict } of rows) {
@@ -32,7 +32,7 @@ export class Player {
     const wanted = this.index, frames = this.frames;
     const packet = await frames.get(wanted);
     if (frames !== this.frames || wanted !== this.index) return;  // Somebody was quicker.
-    for (const next of [wanted + 1, wanted + 2, wanted + 3]) if (next < this.count) frames.get(next);
+    for (const next of [wanted + 1, wanted + 2, wanted + 3]) if (next < this.ready) frames.get(next);
     await this.shown(packet, wanted);
   }
 
