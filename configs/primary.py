@@ -129,8 +129,8 @@ def get_config() -> ConfigDict:
   config.app = app = ConfigDict()  # For the job 'app'; the networks are those of 'extract'.
   app.host = '127.0.0.1'  # Only this machine; '0.0.0.0' lets all others in.
   app.port = 7860
-  app.max_megabytes = 200  # Of an upload.
-  app.max_seconds = 120  # Of a video.
+  app.max_megabytes = 200.0  # Of an upload.
+  app.max_seconds = 120.0  # Of a video.
   app.max_megapixels = 9.0  # Of a frame; 3840 x 2160 has 8.3.
   app.max_faces = 4  # That a person may ask for.
   app.max_people = 8  # At once, with a folder each.

@@ -30,6 +30,7 @@ OTHER_JOBS = (
   'extraction.',
   'format',
   'benchmark.',
+  'app.',
 )
 # Of an extraction.
 CLAIM = 'extraction.json'

@@ -90,7 +90,7 @@ export class Camera {
       rate: span ? ((this.done.length - 1) / span) * 1000 : 0,
       latency: now - time,
       rows: this.rows,
-      range: [last - SECONDS, last],
+      range: [Math.max(last - SECONDS, 0), Math.max(last, SECONDS)],
     });
   }
 }
