@@ -138,7 +138,7 @@ def facts(config: ConfigDict) -> dict[str, Any]:
   limits = ('max_megabytes', 'max_seconds', 'max_megapixels', 'max_faces', 'keep_minutes')
   return {
     **{name: config.app[name] for name in limits},
-    'networks': config.weights or pretrained.caption(),
+    'networks': pathlib.Path(config.weights).name or pretrained.caption(),
     'classes': list(face_mask.CLASS_NAMES),
     'colors': face_mask.COLORS.tolist(),
     'good': GOOD,

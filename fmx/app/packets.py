@@ -22,7 +22,7 @@ def packet(head: dict[str, Any], labels: np.ndarray, picture: bytes = b'') -> by
   """
   height, width = labels.shape
   said = json.dumps({**head, 'width': width, 'height': height}, allow_nan=False).encode()
-  flat = zlib.compress(np.ascontiguousarray(labels), 1)
+  flat = zlib.compress(labels.tobytes(), 1)
   return struct.pack('<II', len(said), len(picture)) + said + picture + flat
 
 

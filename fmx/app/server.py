@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import secrets
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -53,6 +54,8 @@ class Server:
     """
     self._people, self._limits, self._extract, self._live = people, limits, extract, live
     self._facts, self._turns = facts, Turns()
+    self._lock = threading.Lock()
+    self._example: bytes | None = None
     self._cookie = f'fmx-{secrets.token_hex(4)}'  # Other ports of a host get the same cookies.
 
   def app(self, *, is_local: bool) -> Starlette:
@@ -114,9 +117,7 @@ class Server:
     extraction = Extraction(folder, self._turns, self._limits, self._extract)
     try:
       if query.get('example') == '1':
-        example = folder / 'example.mp4'
-        await run_in_threadpool(clip.write_clip, example)
-        example.rename(extraction.upload)
+        await run_in_threadpool(self._write_example, extraction.upload)
       else:
         await self._receive(request, extraction.upload)
     except ClientDisconnect:
@@ -129,6 +130,16 @@ class Server:
     person.extraction = extraction
     extraction.start(choice)
     return JSONResponse(extraction.status())
+
+  def _write_example(self, path: pathlib.Path) -> None:
+    """Writes the clip of the demo, which is made once."""
+    with self._lock:
+      if self._example is None:
+        made = path.with_name('example.mp4')
+        clip.write_clip(made)
+        self._example = made.read_bytes()
+        made.unlink()
+    path.write_bytes(self._example)
 
   async def _receive(self, request: Request, path: pathlib.Path) -> None:
     """Writes what is uploaded; more than is allowed is not even read."""

@@ -1,4 +1,4 @@
-"""The page over HTTP and WebSocket, as a browser speaks to it, with an extractor that knows nothing."""
+"""The page over HTTP and WebSocket, as a browser speaks to it; its extractor knows nothing."""
 
 import csv
 import io
