@@ -140,7 +140,7 @@ def at(page, number):
   expect(page.locator('#where')).to_have_text(f'{number} / 40')
 
 
-def test_a_video_is_dropped_and_gone_through_frame_by_frame(page, clip):
+def test_a_video_is_gone_through_frame_by_frame(page, clip):
   extracted(page, clip)
   at(page, 1)
   page.click('#on')
@@ -219,6 +219,19 @@ def test_a_picture_and_the_example_are_extracted(page, tmp_path):
   page.click('#example')
   expect(page.locator('#where')).to_have_text('1 / 105')
   assert seen(page).shape == (360, 480, 3)
+
+
+def test_a_file_is_dropped(page, clip):
+  dropped = page.evaluate_handle(
+    """(bytes) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([new Uint8Array(bytes)], 'clip.mp4', { type: 'video/mp4' }));
+      return transfer;
+    }""",
+    list(clip.read_bytes()),
+  )
+  page.dispatch_event('#drop', 'drop', {'dataTransfer': dropped})
+  at(page, 1)
 
 
 def test_a_reload_shows_what_there_was(page, clip):
