@@ -30,6 +30,7 @@ fmx: face masks in video. What to do, and the command for it:
 
 masks of a small clip        python -m fmx --demo
 masks of a video             python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
+  in a browser, or a webcam  python run.py --config=configs/app.py
 train on drawn faces         python run.py --config=configs/demo.py --workdir=demo-train
 draw videos of faces         python -m fmx.drawing faces
 a dataset out of them        python -m tfds_300vw --config=primary --manual_dir=faces --data_dir=data
@@ -61,12 +62,14 @@ def main(arguments: list[str]) -> int | str:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
   from fmx import caching, demo, devices, export_job, finder_jobs, jobs, study, terminal
+  from fmx.app import job as page
   from fmx.benchmark import job as benchmark
   from fmx.extraction import job as extraction
   from fmx.workdir import folder_of
 
   config = _CONFIG.value
   workdir = pathlib.Path(_WORKDIR.value or folder_of(config.video)).expanduser()
+  given = workdir if _WORKDIR.value else None
   with terminal.Ending(workdir, traceback=_TRACEBACK.value) as ending:
     if _COMPILATION_CACHE.value:
       caching.keep_compiled()
@@ -93,10 +96,12 @@ def main(arguments: list[str]) -> int | str:
         study.run(config, workdir)
       case 'demo':
         demo.run(config, workdir)
+      case 'app':
+        page.run(config, given)
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, export, study, benchmark or demo.'
+          'evaluate_finder, extract, export, app, study, benchmark or demo.'
         )
   return ending.status
 
@@ -108,7 +113,7 @@ def parse(arguments: list[str]) -> list[str]:
     sys.exit()
   try:
     rest = flags.FLAGS(arguments)
-    if _CONFIG.value is None or not (_WORKDIR.value or _CONFIG.value.job == 'extract'):
+    if _CONFIG.value is None or not (_WORKDIR.value or _CONFIG.value.job in ('extract', 'app')):
       sys.exit(
         'error: give both --config=configs/FILE.py and --workdir=FOLDER; without any flag run.py '
         'shows examples.'

@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
   # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract', 'export',
-  # 'benchmark' or 'demo'.
+  # 'benchmark', 'app' or 'demo'.
   config.job = 'train'
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
@@ -132,6 +132,20 @@ def get_config() -> ConfigDict:
   # What runs the networks: 'xla', 'onnxruntime' (extra `onnx`; on the CPU), or 'auto': ONNX Runtime
   # on machines without a GPU that have it.
   extraction.engine = 'auto'
+  # Frames after one in which the finder saw a face, in which it does not look while masks are sure
+  # without it. Of a window of 5 frames: all of them, so that less than 5 saves nothing.
+  extraction.rest = 0
+
+  config.app = app = ConfigDict()  # For the job 'app'; the networks are those of 'extract'.
+  app.host = '127.0.0.1'  # Only this machine; '0.0.0.0' lets all others in.
+  app.port = 7860
+  app.max_megabytes = 200.0  # Of an upload.
+  app.max_seconds = 120.0  # Of a video.
+  app.max_megapixels = 9.0  # Of a frame; 3840 x 2160 has 8.3.
+  app.max_faces = 4  # That a person may ask for.
+  app.max_people = 8  # At once, with a folder each.
+  app.keep_minutes = 15  # Until the files of a page that was closed are removed.
+  app.rest = 2  # As extraction.rest, before a webcam, whose windows have one frame.
 
   config.format = 'onnx'  # For the job 'export': 'onnx' or 'stablehlo'.
 

@@ -35,6 +35,7 @@ OTHER_JOBS = (
   'extraction.',
   'format',
   'benchmark.',
+  'app.',
 )
 # Of an extraction.
 CLAIM = 'extraction.json'

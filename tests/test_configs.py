@@ -28,6 +28,7 @@ CHANGED = {
   'evaluate_finder': {'job', 'data'},
   'extract': {'job'},
   'export': {'job'},
+  'app': {'job'},
   'eyes': {'data', 'convlstm'},
   'mouth': {'data', 'convlstm'},
   'small': {'data', 'model', 'fcn', 'convlstm', 'evaluation'},
@@ -134,7 +135,8 @@ def differing(config, other):
 def test_a_docstring_begins_with_a_sentence_and_has_the_command(name):
   doc = load(name).__doc__
   assert re.match(r'\S.*[.:]', doc)
-  assert f'python run.py --config=configs/{name}.py --workdir=' in doc
+  workdir = '\n' if name == 'app' else ' --workdir='
+  assert f'python run.py --config=configs/{name}.py{workdir}' in doc
 
 
 def test_the_paper_trains_like_this():

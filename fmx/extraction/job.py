@@ -14,12 +14,13 @@ from fmx.engines import choice
 from fmx.extraction import joining
 from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
 from fmx.extraction.layers import MASKS, Place, check_outputs, layers_of
-from fmx.extraction.loop import Extractor, Record, extract_parts
+from fmx.extraction.loop import Extractor, Progress, Record, extract_parts
 from fmx.extraction.outputs import Layer, Part, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
 from fmx.labelling.frame_masks import DOUBTFUL, is_box
 from fmx.stopping import stop_requests
+from fmx.summary import Progress as ProgressLine
 from fmx.workdir import (
   MEASUREMENTS,
   OVERLAY,
@@ -63,7 +64,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     extractor = METHODS[config.extraction.method](config)
     with held(workdir):
       claim_extraction(workdir, made_of)
-      extract(config, source, extractor, workdir)
+      line = ProgressLine(source.properties.num_frames, name='frame')
+      tell(*extract(config, source, extractor, workdir, line), workdir)
   summary = json.loads((workdir / SUMMARY).read_bytes())
   if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
     with finishing(workdir, CONTACT_SHEET) as path:
@@ -93,6 +95,8 @@ def check(config: ConfigDict) -> None:
     if value not in known:
       raise ValueError(f'{name} is {value!r}; it must be {" or ".join(map(repr, known))}.')
   check_outputs(options.outputs, contact_sheet=config.contact_sheet, plot=config.plot)
+  if options.rest < 0:
+    raise ValueError(f'extraction.rest is {options.rest}; it must be 0 frames or more.')
   if not 1 <= options.max_faces <= 255:
     raise ValueError(f'extraction.max_faces is {options.max_faces}; it must be 1 to 255.')
   if options.box and not is_box(options.box):
@@ -119,6 +123,7 @@ def network(config: ConfigDict) -> Extractor:
     zoom=options.zoom,
     finder=options.finder,
     engine=options.engine,
+    rest=options.rest,
   )
 
 
@@ -157,9 +162,17 @@ def identity_of(folder: str) -> dict[str, Any]:
 
 
 def extract(
-  config: ConfigDict, source: Source, extractor: Extractor, workdir: pathlib.Path
-) -> None:
-  """Writes everything but the contact sheet and the plot, and says what came out."""
+  config: ConfigDict,
+  source: Source,
+  extractor: Extractor,
+  workdir: pathlib.Path,
+  progress: Progress,
+) -> tuple[dict[str, Any], Record]:
+  """Writes everything but the contact sheet and the plot.
+
+  Returns:
+    The summary, less the frames, and the record.
+  """
   properties, options = source.properties, config.extraction
   rate = min(max(properties.frame_rate, _SLOWEST), _FASTEST)
   place = Place(workdir, source, rate, options.masks)
@@ -174,7 +187,7 @@ def extract(
     properties.frame_rate,
   )
   with stop_requests() as asked:
-    record = extract_parts(source, extractor, folder, layers, asked=asked)
+    record = extract_parts(source, extractor, folder, layers, asked=asked, progress=progress)
   parts, _ = read_parts(folder)
   watch = Stopwatch(record.seconds)
   with watch.timed('join'):
@@ -198,7 +211,7 @@ def extract(
   }
   with finishing(workdir, SUMMARY) as path:
     write_summary(path, head, _lines(parts))
-  tell(head, record, workdir)
+  return head, record
 
 
 def named(folder: str) -> str:

@@ -15,7 +15,6 @@ from fmx.extraction.report import START, Stopwatch, Totals, frame_entry
 from fmx.extraction.sources import Source
 from fmx.labelling.frame_masks import FrameMasks
 from fmx.stopping import Stopped
-from fmx.summary import Progress
 from tfds_300vw.video import Frame, VideoError
 
 PART_FRAMES = 100  # What an interruption may cost; a whole number of windows may be a few more.
@@ -29,6 +28,16 @@ class Extractor(Protocol):
     self, frames: Iterator[np.ndarray], state: Any = None
   ) -> Iterator[tuple[list[FrameMasks], Any]]:
     """Yields the masks of consecutive frames, and the state from which to go on after them."""
+
+
+class Progress(Protocol):
+  """Whoever is told how far it is; see `fmx.summary.Progress`."""
+
+  def update(self, step: int, frames: int) -> None:
+    """So many frames are done, and so many of them since the last time."""
+
+  def close(self) -> None:
+    """Nothing more comes."""
 
 
 @dataclasses.dataclass
@@ -51,6 +60,7 @@ def extract_parts(
   layers: Mapping[str, PartLayer],
   *,
   asked: Callable[[], int],
+  progress: Progress,
 ) -> Record:
   """Writes all parts that are not there yet.
 
@@ -60,6 +70,7 @@ def extract_parts(
     folder: Of the parts.
     layers: See `PartWriter`.
     asked: Gives the signal that asks to stop; 0 for none.
+    progress: Is told.
 
   Returns:
     The record of the end.
@@ -76,7 +87,6 @@ def extract_parts(
   first, number = record.next_index, len(parts) + 1
   watch = Stopwatch(seconds=record.seconds)
   reader = _Reader(source, first, watch)
-  progress = Progress(source.properties.num_frames, name='frame')
   part = None
   with contextlib.closing(_windows(extractor, reader, record.state, watch)) as windows:
     try:

@@ -1,5 +1,7 @@
 """When an eye blinks, from how far it is open over time."""
 
+import collections
+
 import numpy as np
 
 BEGIN, END = (
@@ -29,18 +31,49 @@ def blinks(times: np.ndarray, openings: np.ndarray) -> list[bool | None]:
     N answers; None where it cannot be told: the eye is hidden, or usually closed.
   """
   openings = with_closed(times, openings)
-  usual = running_median(times, openings)
-  found: list[bool | None] = []
-  is_closed, before = False, -np.inf
-  for time, opening, median in zip(times, openings, usual):
-    if np.isnan(opening) or median < LEAST:
-      found.append(None)
-      continue
-    was_closed = is_closed and time - before <= LONGEST_GAP
-    is_closed = bool(opening < (END if was_closed else BEGIN) * median)
-    found.append(is_closed)
-    before = time
-  return found
+  usual, lid = running_median(times, openings), Lid()
+  return [lid(*each) for each in zip(times, openings, usual)]
+
+
+class Lid:
+  """An eye from frame to frame, whose usual opening is known."""
+
+  def __init__(self) -> None:
+    self._is_closed, self._before = False, -np.inf
+
+  def __call__(self, time: float, opening: float, usual: float) -> bool | None:
+    """Whether it blinks; None where that cannot be told."""
+    if np.isnan(opening) or not usual >= LEAST:
+      return None
+    was_closed = self._is_closed and time - self._before <= LONGEST_GAP
+    self._is_closed = bool(opening < (END if was_closed else BEGIN) * usual)
+    self._before = time
+    return self._is_closed
+
+
+class Watch:
+  """An eye before a camera: what is usual is the median of the last seconds alone."""
+
+  def __init__(self) -> None:
+    self._lid = Lid()
+    self._past: collections.deque[tuple[float, float]] = collections.deque()
+
+  def __call__(self, time: float, opening: float | None) -> bool | None:
+    """Whether it blinks; None where that cannot be told.
+
+    Args:
+      time: Seconds, later than those before.
+      opening: Share of the face's height; None where the eye has no mask.
+    """
+    while self._past and time - self._past[0][0] > AROUND:
+      self._past.popleft()
+    if opening is not None:
+      self._past.append((time, opening))
+    elif self._past and time - self._past[-1][0] <= LONGEST_GAP:
+      opening = 0.0  # It is gone for a moment: closed.
+    if opening is None:
+      return None
+    return self._lid(time, opening, float(np.median([value for _, value in self._past])))
 
 
 def with_closed(times: np.ndarray, openings: np.ndarray) -> np.ndarray:

@@ -61,6 +61,7 @@ class FaceMaskExtractor:
     zoom: bool = True,
     finder: Finder | str = 'auto',
     engine: str = 'auto',
+    rest: int = 0,
   ):
     """Loads the networks.
 
@@ -77,6 +78,8 @@ class FaceMaskExtractor:
         'libfacedetection' (extra `peers`) also shows it where to look closer. Or another finder.
       engine: What runs the networks: 'xla', 'onnxruntime' (on the CPU), or 'auto', which is
         ONNX Runtime on machines without a GPU where it is installed.
+      rest: Frames after one in which the finder saw a face, in which it does not look as long as
+        the masks are sure without it. Saves time where frames come one by one, as from a camera.
 
     Raises:
       ValueError: an option is none of those that exist, the engine or a finder of others is not
@@ -106,7 +109,7 @@ class FaceMaskExtractor:
       for name, model in used.items()
     }
     self._stream = state == 'stream'
-    self._max_faces, self._box = max_faces, box
+    self._max_faces, self._box, self._rest = max_faces, box, rest
 
   def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[FrameMasks]:
     """Yields the masks of every frame.
@@ -163,7 +166,13 @@ class FaceMaskExtractor:
       )
       now.shot = dataclasses.replace(now.shot, follower=given)
     masks, now.shot = label_window(
-      frames, now.shot, self._finder, self._predictors, start=now.index, is_cut=now.is_cut
+      frames,
+      now.shot,
+      self._finder,
+      self._predictors,
+      start=now.index,
+      is_cut=now.is_cut,
+      rest=self._rest,
     )
     if not self._stream:
       now.shot = dataclasses.replace(now.shot, faces={})

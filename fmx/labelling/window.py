@@ -97,11 +97,13 @@ def label_window(
   *,
   start: int,
   is_cut: bool,
+  rest: int = 0,
 ) -> tuple[list[FrameMasks], ShotState]:
   """Labels the faces of a window.
 
   The finder looks at the first, the middle and the last frame. Where a face is then missing, it
   looks at the others and, if that does not help, harder; then all is done again from the start.
+  It may rest where it has just seen every face and their masks are sure without it.
 
   Args:
     frames: uint8 [H, W, 3], of one size.
@@ -110,11 +112,15 @@ def label_window(
     predictors: By name: 'primary', and those of the zoomed-in networks that are to be used.
     start: Index of the first frame in the video.
     is_cut: Whether a new shot begins with the window.
+    rest: Frames after one in which the finder saw a face, in which it need not look.
 
   Returns:
     The masks of the frames, and what the next window needs.
   """
   length = len(frames)
+  known = _unlooked(frames, before, predictors, start, rest)
+  if known is not None:
+    return _finish(frames, before, known, predictors, start, is_cut, before.wait, before.pause)
   times = sorted({0, length // 2, length - 1})
   looks: dict[int, list] = look(finder, frames, times)
   parts = _look_into_parts(finder, frames, looks, length // 2, before)
@@ -142,6 +148,27 @@ def label_window(
     harder = harder.after(helped=not found.is_empty())
   masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut)
   return masks, ShotState(follower, faces, harder, parts)
+
+
+def _unlooked(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  predictors: Mapping[str, Predictor],
+  start: int,
+  rest: int,
+) -> _Pass | None:
+  """A way through a window without the finder; None where it has to look."""
+  last = start + len(frames) - 1
+  shown = [track for track in before.follower.tracks if track.is_shown]
+  if not shown or any(last - track.time > rest for track in shown):
+    return None
+  _, courses = before.follower.follow(frames, {}, start)
+  readings = read_faces(
+    frames, before.follower.choose(courses), before.faces, predictors['primary']
+  )
+  if not all(evidence.is_sure for reading in readings for evidence in reading.evidence):
+    return None
+  return _Pass(before.follower, readings, [[GOOD] * len(frames) for _ in readings])
 
 
 def _go_through(

@@ -11,6 +11,7 @@ from fmx.extraction import joining, outputs, report
 from fmx.extraction.loop import Record, extract_parts
 from fmx.extraction.sources import FOLDER_RATE, open_source
 from fmx.labelling.frame_masks import FrameMasks
+from fmx.summary import Progress
 from tfds_300vw import face_mask, video
 from tfds_300vw.pictures import overlay
 from tfds_300vw.video_writer import LabelWriter, VideoWriter
@@ -163,7 +164,14 @@ def test_only_a_few_frames_are_held_however_long_the_video(tmp_path):
     'overlay': outputs.Overlay(25, None),
     'masks': outputs.VideoMasks(tmp_path, 'masks', attrgetter('labels'), 25),
   }
-  record = extract_parts(Counted(), FakeExtractor(), tmp_path / 'parts', layers, asked=lambda: 0)
+  record = extract_parts(
+    Counted(),
+    FakeExtractor(),
+    tmp_path / 'parts',
+    layers,
+    asked=lambda: 0,
+    progress=Progress(120, enabled=False),
+  )
   assert (record.next_index, record.is_end) == (120, True)
   assert most[0] <= 5 * 5  # A few windows.
 

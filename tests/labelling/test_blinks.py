@@ -61,3 +61,27 @@ def test_the_running_median_is_that_of_what_is_near(seed):
   for time, median in zip(times, found):
     near = values[np.abs(times - time) <= blinks.AROUND]
     assert median == np.nanmedian(near)
+
+
+def test_an_eye_before_a_camera_blinks_where_it_does_in_a_video():
+  # As above: the usual opening is 0.06, a blink begins below 0.033 and ends above 0.042.
+  openings = np.full(60, OPEN)
+  openings[20:27] = [0.040, 0.034, 0.032, 0.010, 0.036, 0.041, 0.043]
+  watch = blinks.Watch()
+  assert [watch(*each) for each in zip(at(60), openings)] == blinks.blinks(at(60), openings)
+
+
+def test_an_eye_before_a_camera_that_vanishes_is_closed_for_a_moment_and_then_hidden():
+  watch = blinks.Watch()
+  assert watch(0.0, None) is None
+  found = [watch(time, OPEN if time < 1 else None) for time in at(50)]
+  # The last sighting is at 0.96 s; up to 1.46 s the eye counts as closed: frames 25 to 36.
+  assert found == [False] * 25 + [True] * 12 + [None] * 13
+
+
+def test_what_is_usual_before_a_camera_is_what_was_in_the_last_seconds():
+  watch = blinks.Watch()
+  found = [watch(time, 0.08 if time < 20 else 0.04) for time in at(1000)]
+  assert True in found[500 : 500 + 5 * 25]
+  assert True not in found[500 + 5 * 25 :]
+  assert len(watch._past) <= 5 * 25 + 1

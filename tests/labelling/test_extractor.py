@@ -251,3 +251,60 @@ def test_all_networks_run_on_the_engine_that_was_asked_for(models, monkeypatch):
 
 def test_the_package_hands_it_out():
   assert fmx.FaceMaskExtractor is FaceMaskExtractor
+
+
+class Looks:
+  """The scripted finder, which counts the frames that it is shown."""
+
+  def __init__(self):
+    self.count = 0
+
+  def __call__(self, frames):
+    self.count += len(frames)
+    return scripted(frames)
+
+
+def one_by_one(models, frames, **options):
+  """Masks of frames that come one at a time, and how often the finder had looked after each."""
+  finder, state, found, counts = Looks(), None, [], []
+  extracting = extractor(models, finder=finder, **options)
+  for frame in frames:
+    (((masks,), state),) = extracting.windows([frame], state)
+    found.append(masks)
+    counts.append(finder.count)
+  return found, np.diff([0, *counts]).tolist()
+
+
+@pytest.mark.parametrize(('rest', 'period'), [(0, 1), (1, 2), (2, 3)])
+def test_the_finder_rests_between_frames_whose_masks_are_sure(models, monkeypatch, rest, period):
+  sure = Evidence(True, True, np.zeros(3), True)
+  monkeypatch.setattr(faces, 'examine', lambda *arguments, **options: sure)
+  found, looks = one_by_one(models, video(9, people=(1,)), rest=rest)
+  assert [count > 0 for count in looks] == [index % period == 0 for index in range(9)]
+  assert [[(face.id, face.verdict) for face in masks.faces] for masks in found] == [
+    [(1, 'good')]
+  ] * 9
+
+
+def test_the_finder_does_not_rest_where_a_mask_is_not_sure(models):
+  _, looks = one_by_one(models, video(6, people=(1,)), rest=2)  # `_gullible`: seen, but not sure.
+  assert min(looks) > 0
+
+
+def test_the_finder_looks_at_once_after_a_cut_and_where_nobody_is(models, monkeypatch):
+  sure = Evidence(True, True, np.zeros(3), True)
+  monkeypatch.setattr(faces, 'examine', lambda *arguments, **options: sure)
+  frames = video(4, people=(1,), cuts=(1,))
+  _, looks = one_by_one(models, frames, rest=9)
+  assert [count > 0 for count in looks] == [True, True, False, False]
+  _, looks = one_by_one(models, video(3, people=()), rest=9)
+  assert min(looks) > 0
+
+
+def test_a_window_is_looked_at_unless_all_of_it_is_within_the_rest(models, monkeypatch):
+  sure = Evidence(True, True, np.zeros(3), True)
+  monkeypatch.setattr(faces, 'examine', lambda *arguments, **options: sure)
+  for rest, expected in ((LENGTH - 1, 6), (LENGTH, 3)):
+    finder = Looks()
+    list(extractor(models, finder=finder, rest=rest)(video(2 * LENGTH, people=(1,))))
+    assert finder.count == expected  # Three frames of each window that it looks at.
