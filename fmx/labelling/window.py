@@ -120,7 +120,8 @@ def label_window(
   length = len(frames)
   known = _unlooked(frames, before, predictors, start, rest)
   if known is not None:
-    return _finish(frames, before, known, predictors, start, is_cut, before.wait, before.pause)
+    masks, follower, faces = _finish(frames, before, known, predictors, start, is_cut)
+    return masks, dataclasses.replace(before, follower=follower, faces=faces)
   times = sorted({0, length // 2, length - 1})
   looks: dict[int, list] = look(finder, frames, times)
   parts = _look_into_parts(finder, frames, looks, length // 2, before)
@@ -168,7 +169,7 @@ def _unlooked(
   )
   if not all(evidence.is_sure for reading in readings for evidence in reading.evidence):
     return None
-  return _Pass(before.follower, readings, [[GOOD] * len(frames) for _ in readings])
+  return _Pass(before.follower, courses, readings, [[GOOD] * len(frames) for _ in readings])
 
 
 def _go_through(
