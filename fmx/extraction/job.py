@@ -189,7 +189,8 @@ def extract(
   with stop_requests() as asked:
     record = extract_parts(source, extractor, folder, layers, asked=asked, progress=progress)
   parts, _ = read_parts(folder)
-  watch = Stopwatch(record.seconds)
+  watch = Stopwatch(record.seconds, record.elapsed)
+  watch.start()
   with watch.timed('join'):
     times = [json.loads(line)['time'] for line in _lines(parts)]
     clock = joining.make_clock(times, rate, 0.0, properties.clock)
@@ -207,7 +208,7 @@ def extract(
     'options': options.to_dict(),
     'classes': dict(enumerate(face_mask.CLASS_NAMES)),
     'totals': {**record.totals.result(), 'temporal_quality': record.quality.result()},
-    'speed': speed(record.seconds, record.totals.frames),
+    'speed': speed(watch.seconds, watch.elapsed, record.totals.frames),
   }
   with finishing(workdir, SUMMARY) as path:
     write_summary(path, head, _lines(parts))
@@ -278,7 +279,8 @@ def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
   )
   print(
     f'{totals["frames"]} frames, {totals["frames_without_face"]} of them without a face, '
-    f'{totals["cuts"]} cuts; {pace["frames_per_second"]:.1f} frames/s ({shares}).'
+    f'{totals["cuts"]} cuts; {pace["frames_per_second"]:.1f} frames/s, during which were at work '
+    f'side by side: {shares}.'
   )
   lost, doubtful = sum(totals['frames_lost'].values()), totals['verdicts'][DOUBTFUL]
   print(

@@ -1,15 +1,20 @@
-"""The frames of a source through an extractor and into parts, from wherever it was interrupted."""
+"""The frames of a source through an extractor and into parts, from wherever it was interrupted.
+
+They are decoded in one thread and labelled in another; the thread of the command writes.
+"""
 
 import collections
 import contextlib
 import dataclasses
+import itertools
 import pathlib
-from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from fmx.evaluation.temporal import TemporalQuality
+from fmx.extraction.ahead import ahead
 from fmx.extraction.outputs import Labelled, PartLayer, PartWriter, read_parts
 from fmx.extraction.report import START, Stopwatch, Totals, frame_entry
 from fmx.extraction.sources import Source
@@ -18,7 +23,8 @@ from fmx.stopping import Stopped
 from tfds_300vw.video import Frame, VideoError
 
 PART_FRAMES = 100  # What an interruption may cost; a whole number of windows may be a few more.
-_Windows = Generator[tuple[list[FrameMasks], Any], None, None]
+_FRAMES_AHEAD = 5  # Of the labelling: as many as it asks for at once.
+_WINDOWS_AHEAD = 1  # Of the writing, beside the one that tells whether another is the last.
 
 
 class Extractor(Protocol):
@@ -48,9 +54,22 @@ class Record:
   state: Any = None  # The extractor's.
   totals: Totals = dataclasses.field(default_factory=Totals)
   quality: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)
-  seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+  seconds: dict[str, float] = dataclasses.field(default_factory=dict)  # By stage; they overlap.
+  elapsed: float = 0.0  # Seconds on the clock.
   damage: str | None = None  # Why the source ended too early.
   is_end: bool = False
+
+
+class Window(NamedTuple):
+  """Consecutive frames with their masks.
+
+  Attributes:
+    frames: Each with its masks.
+    state: The extractor's, after them.
+  """
+
+  frames: list[tuple[Frame, FrameMasks]]
+  state: Any
 
 
 def extract_parts(
@@ -85,36 +104,39 @@ def extract_parts(
   if record.is_end:
     return record
   first, number = record.next_index, len(parts) + 1
-  watch = Stopwatch(seconds=record.seconds)
-  reader = _Reader(source, first, watch)
+  watch = Stopwatch(record.seconds, record.elapsed)
+  frames = _Frames(source, first, watch)
   part = None
-  with contextlib.closing(_windows(extractor, reader, record.state, watch)) as windows:
+  windows = ahead(_labelled(extractor, frames, record.state, watch), _WINDOWS_AHEAD, 'label')
+  with contextlib.closing(windows):
     try:
-      for window, state, is_end in windows:
-        if signal_number := asked():
-          raise Stopped(
-            f'Stopped at frame {record.next_index}; the same command goes on from frame {first}.',
-            128 + signal_number,
-          )
+      for window, is_end in _with_end(windows):
         part = part or PartWriter(folder, number, layers, watch.timed)
-        for masks in window:
-          _add(part, reader.waiting.popleft(), masks, source, record, watch)
-        record.state, record.is_end = state, is_end
-        record.damage = reader.damage if is_end else None
+        for frame, masks in window.frames:
+          if signal_number := asked():
+            raise Stopped(
+              f'Stopped at frame {record.next_index}; the same command goes on from frame {first}.',
+              128 + signal_number,
+            )
+          _add(part, frame, masks, source, record, watch)
+        record.state, record.is_end = window.state, is_end
+        record.damage = frames.damage if is_end else None
+        record.seconds, record.elapsed = watch.seconds, watch.elapsed
         if is_end or len(part) >= PART_FRAMES:
           part.finish(record)
           part, number, first = None, number + 1, record.next_index
-        progress.update(record.next_index, len(window))
+        progress.update(record.next_index, len(window.frames))
     finally:
       progress.close()
       if part is not None:
         part.abort()
   if not record.is_end:
-    raise VideoError(reader.damage or f'{source.properties.path}: there is no frame in it.')
+    raise VideoError(frames.damage or f'{source.properties.path}: there is no frame in it.')
+  record.seconds, record.elapsed = watch.seconds, watch.elapsed
   return record
 
 
-class _Reader:
+class _Frames:
   """Hands frames to the extractor, and keeps each until its masks are there."""
 
   def __init__(self, source: Source, start: int, watch: Stopwatch):
@@ -124,10 +146,10 @@ class _Reader:
 
   def images(self) -> Iterator[np.ndarray]:
     """Yields images up to the end, or to the first one that cannot be read."""
-    with contextlib.closing(self._source.frames(self._start)) as frames:
+    with contextlib.closing(ahead(self._decoded(), _FRAMES_AHEAD, 'decode')) as frames:
       while True:
         try:
-          with self._watch.timed('decode'):
+          with self._watch.timed(None):
             frame = next(frames, None)
         except VideoError as error:
           self.damage = str(error)
@@ -137,28 +159,46 @@ class _Reader:
         self.waiting.append(frame)
         yield frame.image
 
+  def _decoded(self) -> Generator[Frame, None, None]:
+    with contextlib.closing(self._source.frames(self._start)) as frames:
+      while True:
+        with self._watch.timed('decode'):
+          frame = next(frames, None)
+        if frame is None:
+          return
+        yield frame
 
-def _windows(
-  extractor: Extractor, reader: _Reader, state: Any, watch: Stopwatch
-) -> Generator[tuple[list[FrameMasks], Any, bool], None, None]:
-  """Yields masks, the state after them, and whether they are the last: it is one window ahead."""
-  stage, waiting = START, None
+
+def _labelled(
+  extractor: Extractor, frames: _Frames, state: Any, watch: Stopwatch
+) -> Generator[Window, None, None]:
+  """Yields the windows of all frames."""
+  stage = START
   # Extractors promise an iterator and are generators, which want to be closed.
-  begun = cast(_Windows, extractor.windows(reader.images(), state))
-  with contextlib.closing(begun) as windows:
+  begun = extractor.windows(frames.images(), state)
+  with contextlib.closing(cast(Generator[tuple[list[FrameMasks], Any], None, None], begun)):
     while True:
       try:
         with watch.timed(stage):
-          found = next(windows, None)
+          found = next(begun, None)
       except ValueError as error:
-        if reader.damage and stage == START:  # There was nothing to extract from.
-          raise VideoError(reader.damage) from error
+        if frames.damage and stage == START:  # There was nothing to extract from.
+          raise VideoError(frames.damage) from error
         raise
-      if waiting is not None:
-        yield *waiting, found is None
       if found is None:
         return
-      stage, waiting = 'segment', found
+      if stage == START:
+        watch.start()
+        stage = 'segment'
+      masks, after = found
+      yield Window([(frames.waiting.popleft(), of_frame) for of_frame in masks], after)
+
+
+def _with_end(windows: Iterable[Window]) -> Iterator[tuple[Window, bool]]:
+  """Yields each window, and whether it is the last."""
+  for window, following in itertools.pairwise(itertools.chain(windows, [None])):
+    assert window is not None  # Only what follows is.
+    yield window, following is None
 
 
 def _add(

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -102,48 +103,82 @@ class Totals:
 
 
 class Stopwatch:
-  """Adds up the seconds of stages; a stage inside another one does not count for that."""
+  """Adds up the seconds for which stages are at work, in whatever threads, and those that go by.
 
-  def __init__(self, seconds: dict[str, float], clock: Callable[[], float] = time.perf_counter):
-    """Adds to the seconds by stage that are given, of which there may be none."""
-    self.seconds = seconds
-    self._clock, self._since = clock, 0.0
-    self._stack: list[str] = []
+  A stage inside another one of its thread does not count for that.
+  """
+
+  def __init__(
+    self,
+    seconds: Mapping[str, float],
+    elapsed: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+  ):
+    """Adds to the seconds by stage that are given, of which there may be none, and to `elapsed`."""
+    self._seconds, self._elapsed, self._clock = dict(seconds), elapsed, clock
+    self._started: float | None = None
+    self._lock, self._thread = threading.Lock(), _InThread()
+
+  @property
+  def seconds(self) -> dict[str, float]:
+    """By stage, up to now; those of stages in different threads overlap."""
+    with self._lock:
+      return dict(self._seconds)
+
+  @property
+  def elapsed(self) -> float:
+    """Seconds that went by since the start, and before."""
+    return self._elapsed + (0.0 if self._started is None else self._clock() - self._started)
+
+  def start(self) -> None:
+    """Time counts as elapsed from now on."""
+    self._started = self._clock()
 
   @contextlib.contextmanager
-  def timed(self, name: str) -> Iterator[None]:
-    """Times a stage."""
+  def timed(self, name: str | None) -> Iterator[None]:
+    """Times a stage; None stands for waiting, which is no work."""
+    stages = self._thread.stages
     self._lap()
-    self._stack.append(name)
+    stages.append(name)
     try:
       yield
     finally:
       self._lap()
-      self._stack.pop()
+      stages.pop()
 
   def _lap(self) -> None:
-    now = self._clock()
-    if self._stack:
-      name = self._stack[-1]
-      self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
-    self._since = now
+    now, here = self._clock(), self._thread
+    if here.stages and (name := here.stages[-1]) is not None:
+      with self._lock:
+        self._seconds[name] = self._seconds.get(name, 0.0) + now - here.since
+    here.since = now
 
 
-def speed(seconds: Mapping[str, float], frames: int) -> dict[str, Any]:
-  """Frames a second of each stage and of all, and each stage's share of the time.
+class _InThread(threading.local):
+  """The stages that one thread is in, the innermost last, and since when."""
+
+  def __init__(self) -> None:
+    self.stages: list[str | None] = []
+    self.since = 0.0
+
+
+def speed(seconds: Mapping[str, float], elapsed: float, frames: int) -> dict[str, Any]:
+  """Frames a second of each stage and of all, and for which share of the time a stage is at work.
 
   Args:
-    seconds: By stage. That of `START` is told but does not count: it does not grow with the video.
+    seconds: At work, by stage; they overlap. That of `START` is told but does not count: it does
+      not grow with the video.
+    elapsed: Seconds on the clock, after the start.
     frames: Of the video.
   """
-  counted = {name: s for name, s in seconds.items() if name != START}
-  total = sum(counted.values())
   return {
-    'frames_per_second': _per(frames, total),
+    'frames_per_second': _per(frames, elapsed),
+    'elapsed': round(elapsed, 3),
     'seconds': {name: round(s, 3) for name, s in seconds.items()},
     'stages': {
-      name: {'frames_per_second': _per(frames, s), 'share': _per(s, total, digits=4)}
-      for name, s in counted.items()
+      name: {'frames_per_second': _per(frames, s), 'share': _per(s, elapsed, digits=4)}
+      for name, s in seconds.items()
+      if name != START
     },
   }
 

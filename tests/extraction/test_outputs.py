@@ -1,5 +1,6 @@
 import json
 import pickle
+import threading
 from operator import attrgetter
 
 import numpy as np
@@ -173,7 +174,9 @@ def test_only_a_few_frames_are_held_however_long_the_video(tmp_path):
     progress=Progress(120, enabled=False),
   )
   assert (record.next_index, record.is_end) == (120, True)
-  assert most[0] <= 5 * 5  # A few windows.
+  # Windows of 5: the one that is written and the one behind it, one that waits, those that the fake
+  # has read, and the frames that are decoded ahead.
+  assert most[0] <= 6 * 5
 
 
 class _Noticed(np.ndarray):
@@ -201,11 +204,33 @@ def test_a_stage_inside_another_one_is_not_counted_twice():
   assert watch.seconds == {'outer': 2 + 1 + 5, 'inner': 3}
 
 
+def test_stages_in_two_threads_overlap():
+  watch = report.Stopwatch({'other': 1.0}, 3.0, clock=lambda: now[0])
+  now = [0.0]
+  watch.start()
+  with watch.timed('one'):
+    other = threading.Thread(target=_timed, args=(watch, 'other', now))
+    other.start()
+    other.join()
+    with watch.timed(None):
+      now[0] = 7.0  # Waiting is no work.
+  assert watch.seconds == {'one': 5.0, 'other': 1 + 5}
+  assert watch.elapsed == 3 + 7
+
+
+def _timed(watch, name, now):
+  with watch.timed(name):
+    now[0] = 5.0
+
+
 def test_speed_leaves_out_what_does_not_grow_with_the_video():
-  found = report.speed({'start': 10.0, 'decode': 1.0, 'segment': 3.0}, 40)
-  assert found['frames_per_second'] == 10  # 40 frames in 1 + 3 seconds.
+  # Within 4 seconds 40 frames; 3 seconds of one stage and 1.5 of the other one overlap.
+  found = report.speed({'start': 10.0, 'decode': 1.5, 'segment': 3.0}, 4.0, 40)
+  assert found['frames_per_second'] == 10
   assert found['stages']['segment'] == {'frames_per_second': 13.33, 'share': 0.75}
+  assert found['stages']['decode'] == {'frames_per_second': 26.67, 'share': 0.375}
   assert found['seconds']['start'] == 10
+  assert found['elapsed'] == 4
 
 
 def test_totals_go_on_after_being_stored():
