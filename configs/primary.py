@@ -154,6 +154,7 @@ def get_config() -> ConfigDict:
   benchmark.batch_size = 2  # Frames for the FCN, clips for the ConvLSTM-FCN.
   benchmark.against = ''  # An earlier benchmark.json: adds a column of ratios.
   benchmark.profile = False  # Whether traces are written, and the costliest operations told.
+  benchmark.peers = False  # Whether the FCN is compared with PyTorch's and ONNX Runtime's.
   benchmark.devices = ()  # Numbers of devices, as (1, 2, 4), among which training is compared.
 
   config.demo = demo = ConfigDict()  # Drawn faces, for the job 'demo' alone.

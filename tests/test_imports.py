@@ -111,8 +111,11 @@ RULES = {
   'fmx/benchmark/**': [
     'fmx.benchmark',
     'fmx.data.pipeline',
+    'fmx.engines',
     'fmx.evaluation.tables',
+    'fmx.models',
     'fmx.train',
+    'fmx.weights',
     'tfds_300vw',
   ],
   'fmx/*.py': ['fmx', 'tfds_300vw'],
@@ -123,7 +126,7 @@ WITHOUT = {
   'tfds_300vw/**': {'jax', 'flax', 'optax', 'tensorflow', 'grain', 'orbax'},
   'configs/**': {'jax', 'flax', 'optax', 'tensorflow', 'numpy'},
   'fmx/data/**': {'jax', 'flax', 'optax', 'tensorflow', 'orbax', 'ml_collections'},
-  'fmx/**': {'tensorflow', 'keras', 'torch', 'clu', 'sklearn'},
+  'fmx/**': {'tensorflow', 'keras', 'clu', 'sklearn'},
 }
 ONLY = {
   'fmx/models/**': {'jax', 'flax', 'optax', 'numpy', 'h5py', 'onnx'},
@@ -136,6 +139,7 @@ MAY_SEE_CONFIGURATIONS = {
   'fmx/demo.py',
   'fmx/app/job.py',
   'fmx/benchmark/job.py',
+  'fmx/benchmark/peers.py',
   'fmx/benchmark/rows.py',
   'fmx/benchmark/scaling.py',
   'fmx/study.py',
@@ -228,6 +232,14 @@ def test_the_front_doors_alone_import_what_they_open():
 def test_rooms_do_without_the_libraries_that_others_need(pattern):
   for path, forbidden in matching({pattern: WITHOUT[pattern]}):
     assert [name for name in imported(path) if name.partition('.')[0] in forbidden] == [], path
+
+
+def test_torch_is_there_to_compare_with_alone():
+  torch = {path for path in sources() if any(inside(name, ['torch']) for name in imported(path))}
+  assert {str(path.relative_to(ROOT)) for path in torch} == {
+    'fmx/benchmark/peers.py',
+    'fmx/benchmark/torch_network.py',
+  }
 
 
 @pytest.mark.parametrize('pattern', ONLY)

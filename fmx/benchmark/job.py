@@ -9,7 +9,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from fmx.benchmark import machine, report, rows, scaling, tracing
+from fmx.benchmark import machine, peers, report, rows, scaling, tracing
 from fmx.data import pipeline
 from fmx.evaluation import tables
 from tfds_300vw import placing
@@ -32,6 +32,8 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
   """
   options = config.benchmark
   earlier = report.read(options.against) if options.against else None
+  if options.peers:
+    peers.check(config)
   devices = jax.devices()
   dtype = 'float32' if devices[0].platform == 'cpu' else 'bfloat16'
   folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,10 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
     scaled = scaling.measure(config, options.devices)
     found['scaling'] = [dataclasses.asdict(row) for row in scaled]
     parts['Training step by number of devices:'] = scaling.table(scaled)
+  if options.peers:
+    compared = list(peers.measure(config))
+    found['peers'] = [dataclasses.asdict(row) for row in compared]
+    parts['In other libraries, in turns:'] = peers.table(compared)
   placing.write(folder / report.FILE, json.dumps(found, indent=2) + '\n')
   head = (
     f'{best.number} x {best.device}, {best.flops / 1e9:.0f} GFLOP/s in {best.dtype} products, '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -44,6 +44,21 @@ def time_calls(call: Callable[[], Any], steps: int, *, clock: Clock = time.perf_
     jax.block_until_ready(call())
     seconds.append(clock() - start)
   return Timing(tuple(seconds))
+
+
+def time_in_turns(
+  calls: Mapping[str, Callable[[], Any]], steps: int, *, clock: Clock = time.perf_counter
+) -> dict[str, Timing]:
+  """Times several calls in turns, A B A B, each after one that does not count."""
+  for call in calls.values():
+    jax.block_until_ready(call())
+  seconds: dict[str, list[float]] = {name: [] for name in calls}
+  for _ in range(steps):
+    for name, call in calls.items():
+      start = clock()
+      jax.block_until_ready(call())
+      seconds[name].append(clock() - start)
+  return {name: Timing(tuple(of_call)) for name, of_call in seconds.items()}
 
 
 def time_source(

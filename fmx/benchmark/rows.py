@@ -68,7 +68,7 @@ def of_stage(
   Raises:
     ValueError: the batch does not divide over the devices.
   """
-  stage = Stage(name, config, _no_data(), pathlib.Path())
+  stage = Stage(name, config, no_data(), pathlib.Path())
   batch = random_batch(config, stage.clip_length, len(devices or jax.local_devices()))
   variables = stage.fresh_variables()
   tx, step_fn = stage.step_fn(total_steps=1000, devices=devices)
@@ -172,7 +172,7 @@ def _row(what: str, frames: int, first: float, timing: Timing, compiled: Any) ->
   )
 
 
-def _no_data() -> pipeline.Dataset:
+def no_data() -> pipeline.Dataset:
   """Stands for a dataset where only its classes matter."""
   return pipeline.Dataset(
     name='',

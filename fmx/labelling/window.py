@@ -28,6 +28,7 @@ from tfds_300vw.pose import Pose
 
 Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
+_CLOSE = 0.25  # Shared area from which a hanging head would be a part of another face.
 _LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians, within a window.
 _LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
 
@@ -137,7 +138,7 @@ def label_window(
     looks |= look(finder, frames, [time for time in range(length) if time not in looks])
     if _is_unseen(first, looks):
       _look_harder(finder, frames, looks, times)
-    _look_upside_down(finder, frames, looks, _rejected(first))
+    _look_upside_down(finder, frames, looks, *_parted(first))
     given_up = frozenset(
       reading.course.key
       for reading, verdicts in zip(first.readings, first.verdicts)
@@ -298,17 +299,23 @@ def _look_harder(
     looks[time] = distinct([*looks[time], *found])
 
 
-def _rejected(first: _Pass) -> list[Course]:
-  """The courses of faces that the finder sees in frames in which their masks are none of a face."""
-  return [
-    reading.course
-    for reading, verdicts in zip(first.readings, first.verdicts)
-    if any(is_seen and not verdict for is_seen, verdict in zip(reading.course.is_seen, verdicts))
-  ]
+def _parted(first: _Pass) -> tuple[list[Course], list[Course]]:
+  """The courses whose masks are all of a face; and those that the finder sees where they are not."""
+  accepted, rejected = [], []
+  for reading, verdicts in zip(first.readings, first.verdicts):
+    if all(verdicts):
+      accepted.append(reading.course)
+    elif any(is_seen and not verdict for is_seen, verdict in zip(reading.course.is_seen, verdicts)):
+      rejected.append(reading.course)
+  return accepted, rejected
 
 
 def _look_upside_down(
-  finder: Finder, frames: Sequence[np.ndarray], looks: dict[int, list], courses: Sequence[Course]
+  finder: Finder,
+  frames: Sequence[np.ndarray],
+  looks: dict[int, list],
+  accepted: Sequence[Course],
+  rejected: Sequence[Course],
 ) -> None:
   """Puts surer finds in the places of those that may be of hanging heads."""
 
@@ -317,13 +324,14 @@ def _look_upside_down(
       time: [
         face
         for face in faces
-        if any(shared(face.pose, course.poses[time]) >= ONE for course in courses)
+        if any(shared(face.pose, course.poses[time]) >= ONE for course in rejected)
+        and not any(shared(face.pose, course.poses[time]) > _CLOSE for course in accepted)
       ]
       for time, faces in look_upside_down(finder, frames, times).items()
     }
 
   middle = len(frames) // 2
-  if not courses or not (seen := found([middle]))[middle]:
+  if not rejected or not (seen := found([middle]))[middle]:
     return
   seen |= found([time for time in range(len(frames)) if time != middle])
   for time, faces in seen.items():

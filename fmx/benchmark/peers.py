@@ -1,0 +1,203 @@
+"""The same network in other libraries, in turns with ours: what they say, and how fast they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fmx.benchmark import meter, rows
+from fmx.train.stages import FCN, TITLES, Stage
+from fmx.train.step import Variables, create_state
+from fmx.weights import Model
+
+OURS = 'XLA'
+TOLERANCE = 1e-4  # Of the largest logit, or of the loss, in float32.
+
+Call = Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compared:
+  """One library at one task.
+
+  Attributes:
+    what: The task, for people.
+    library: For people.
+    frames: Of a step.
+    seconds: Of a step, the median.
+    spread: Its quartiles.
+    ratio: How many times as fast as OURS, by the medians.
+    shortest: Likewise, by the shortest steps.
+    differs: The largest difference from what OURS says, as a share of the largest logit; in
+      training that of the first step's loss, as a share of it.
+  """
+
+  what: str
+  library: str
+  frames: int
+  seconds: float
+  spread: tuple[float, float]
+  ratio: float
+  shortest: float
+  differs: float
+
+
+def check(config: ConfigDict) -> None:
+  """Raises ValueError if there is nothing to compare, or if a library is missing."""
+  for library, extra in (('torch', 'torch'), ('onnxruntime', 'onnx'), ('onnx', 'onnx')):
+    if importlib.util.find_spec(library) is None:
+      raise ValueError(f"benchmark.peers needs {library}: pip install 'fmx[{extra}]'.")
+  from fmx.benchmark.torch_network import LOSSES
+
+  if FCN not in config.stages:
+    raise ValueError("benchmark.peers compares the FCN alone: put 'fcn' into stages.")
+  if config.fcn.loss not in LOSSES:
+    raise ValueError(
+      f'benchmark.peers trains by {" or ".join(LOSSES)}, not by {config.fcn.loss}: set fcn.loss.'
+    )
+
+
+def measure(config: ConfigDict) -> Iterator[Compared]:
+  """Compares prediction and training of the FCN on one device, float32.
+
+  Args:
+    config: As `configs/benchmark.py`.
+
+  Raises:
+    ValueError: PyTorch or ONNX Runtime says other than XLA, so that there is nothing to compare.
+  """
+  with config.copy_and_resolve_references().unlocked() as ours:
+    ours.model.dtype = 'float32'
+  stage = Stage(FCN, ours, rows.no_data(), pathlib.Path())
+  batch = rows.random_batch(ours, 1, 1)
+  for task, calls, answers in (predictions(stage, batch), trainings(stage, batch)):
+    what = f'{TITLES[FCN]}, {ours.data.image_size} px: {task}'
+    differs = {name: _difference(answer, answers[OURS]) for name, answer in answers.items()}
+    for name, value in differs.items():
+      if 'bfloat16' not in name and not value <= TOLERANCE:
+        raise ValueError(f'{what}: {name} differs by {value:.1e} from {OURS}; compare no times.')
+    timings = meter.time_in_turns(calls, ours.benchmark.steps)
+    yield from compared(what, batch['labels'][..., 0, 0].size, timings, differs)
+
+
+def compared(
+  what: str, frames: int, timings: Mapping[str, meter.Timing], differs: Mapping[str, float]
+) -> Iterator[Compared]:
+  """Yields a row for each library."""
+  ours = timings[OURS]
+  for name, timing in timings.items():
+    yield Compared(
+      what=what,
+      library=name,
+      frames=frames,
+      seconds=timing.median,
+      spread=timing.spread,
+      ratio=ours.median / timing.median,
+      shortest=min(ours.seconds) / min(timing.seconds),
+      differs=differs[name],
+    )
+
+
+def predictions(
+  stage: Stage, batch: Mapping[str, np.ndarray]
+) -> tuple[str, dict[str, Call], dict[str, np.ndarray]]:
+  """Each library's prediction, and its logits [N, S, S, K]."""
+  import torch
+
+  from fmx.benchmark import torch_network
+  from fmx.engines import onnx_engine
+
+  variables, network = stage.fresh_variables(), stage.model(axis_name=None)
+  frames = batch['video'].reshape(-1, *batch['video'].shape[-3:])
+  weights = Variables(variables['params'], variables['batch_stats'])
+  predict: Any = stage.logits_of
+  ours = predict.lower(weights, {'video': batch['video']}).compile()
+  model = Model(network, variables, stage.region, stage.class_names, frames.shape[1], 1)
+  session = onnx_engine.session(model)
+  theirs = torch_network.with_weights(network, variables).eval()
+  tensor = torch.from_numpy(frames)
+
+  def in_torch(dtype: Any) -> torch.Tensor:
+    with torch.inference_mode(), torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
+      return theirs(tensor)
+
+  calls: dict[str, Call] = {
+    OURS: lambda: ours(weights, {'video': batch['video']}),
+    'ONNX Runtime': lambda: session.run(['logits'], {'frames': frames})[0],
+    'PyTorch': lambda: in_torch(torch.float32),
+    'PyTorch, bfloat16': lambda: in_torch(torch.bfloat16),
+  }
+  answers = {}
+  for name, call in calls.items():
+    logits = np.asarray(call().permute(0, 2, 3, 1) if 'PyTorch' in name else call())
+    answers[name] = logits.reshape(len(frames), *logits.shape[-3:])
+  return 'prediction', calls, answers
+
+
+def trainings(
+  stage: Stage, batch: Mapping[str, np.ndarray]
+) -> tuple[str, dict[str, Call], dict[str, np.ndarray]]:
+  """Each library's training step, by the same loss and Adam, and the loss of the first one."""
+  import torch
+
+  from fmx.benchmark import torch_network
+
+  variables, network = stage.fresh_variables(), stage.model(axis_name=None)
+  device = jax.local_devices()[:1]
+  step: Any
+  tx, step = stage.step_fn(total_steps=1000, devices=device)
+  state = create_state(variables, tx, jax.random.key(0), devices=device)
+  compiled = step.lower(state, batch).compile()
+  frames = torch.from_numpy(batch['video'].reshape(-1, *batch['video'].shape[-3:]))
+  labels = torch.from_numpy(batch['labels'].reshape(-1, *batch['labels'].shape[-2:]).astype(int))
+  loss_of = torch_network.LOSSES[stage.options.loss]
+
+  def train() -> Any:
+    nonlocal state
+    state, metrics = compiled(state, batch)
+    return metrics.loss
+
+  def torch_step(dtype: Any) -> Call:
+    theirs = torch_network.with_weights(network, variables).train()
+    adam = torch.optim.Adam(theirs.parameters(), lr=stage.options.learning_rate)
+
+    def take() -> torch.Tensor:
+      adam.zero_grad()
+      with torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
+        logits = theirs(frames)
+      loss = loss_of(logits, labels)
+      loss.backward()
+      adam.step()
+      return loss.detach()
+
+    return take
+
+  calls: dict[str, Call] = {
+    OURS: train,
+    'PyTorch': torch_step(torch.float32),
+    'PyTorch, bfloat16': torch_step(torch.bfloat16),
+  }
+  return 'training', calls, {name: np.asarray(call()) for name, call in calls.items()}
+
+
+def table(compared: Sequence[Compared]) -> list[list[str]]:
+  """The rows for people, the header first."""
+  header = ['what', 'library', 'ms/step', 'quartiles', 'frames/s']
+  found = [[*header, f'times as fast as {OURS}', 'by the shortest', 'differs by']]
+  for row in compared:
+    low, high = row.spread
+    cells = [row.what, row.library, f'{1e3 * row.seconds:.1f}', f'{1e3 * low:.1f}–{1e3 * high:.1f}']
+    cells += [f'{row.frames / row.seconds:.2f}', f'{row.ratio:.2f}', f'{row.shortest:.2f}']
+    found.append([*cells, f'{row.differs:.1e}'])
+  return found
+
+
+def _difference(answer: np.ndarray, ours: np.ndarray) -> float:
+  return float(np.abs(answer - ours).max() / np.abs(ours).max())
