@@ -300,7 +300,7 @@ def _look_harder(
 
 
 def _parted(first: _Pass) -> tuple[list[Course], list[Course]]:
-  """The courses whose masks are all of a face; and those that the finder sees where they are not."""
+  """The courses whose masks are all of a face, and those seen where they are not."""
   accepted, rejected = [], []
   for reading, verdicts in zip(first.readings, first.verdicts):
     if all(verdicts):
