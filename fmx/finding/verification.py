@@ -53,6 +53,11 @@ class Evidence(NamedTuple):
   has_shape: bool
   is_like: bool = False
 
+  @property
+  def is_whole(self) -> bool:
+    """Whether eyes and mouth of that face are where they belong, not only one of them."""
+    return self.is_face and self.has_shape
+
 
 def face_piece(labels: np.ndarray) -> np.ndarray:
   """The pixels of the face in the middle of a crop: the main piece and others close to its size.

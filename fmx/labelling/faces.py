@@ -28,10 +28,12 @@ class FaceState:
   Attributes:
     carry: State of the primary network; None to start anew.
     parts: Of the zoomed-in ones, by region and number.
+    pose: Of the face in the last frame.
   """
 
   carry: Carry | None
   parts: parts.States
+  pose: Pose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +159,7 @@ def draw_faces(
   after = {}
   for reading, of_face, face_id, its_views, state in zip(readings, verdicts, ids, views, states):
     if of_face[-1] is not None:
-      after[reading.course.key] = FaceState(reading.carry, state)
+      after[reading.course.key] = FaceState(reading.carry, state, reading.course.poses[-1])
     for time, verdict in enumerate(of_face):
       if verdict is not None:
         piece = _piece(reading, time, face_id, verdict, its_views, size)

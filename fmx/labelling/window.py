@@ -29,7 +29,7 @@ from tfds_300vw.pose import Pose
 Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
 _CLOSE = 0.25  # Shared area from which a hanging head would be a part of another face.
-_LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians, within a window.
+_LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians.
 _LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
 
 
@@ -243,19 +243,23 @@ def _verdicts(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
   """What to think of a face's masks; one that was seen well may be half hidden for a while."""
   course = reading.course
   seen = list(zip(course.poses, course.is_seen, reading.evidence, strict=True))
-  well = [pose for pose, is_seen, evidence in seen if is_seen and evidence.is_face]
+  known = [pose for pose, is_seen, evidence in seen if is_seen and evidence.is_whole]
+  if course.key in before:
+    known.append(before[course.key].pose)
   verdicts: Verdicts = []
   for pose, is_seen, evidence in seen:
-    is_known = any(_is_near(pose, other) for other in well) if well else course.key in before
-    if is_seen and (evidence.is_face or (is_known and evidence.is_like)):
+    is_where_it_was = any(_is_near(pose, other) for other in known)
+    is_good = evidence.is_whole or (evidence.is_face and not known)
+    if is_seen and (is_good or (evidence.is_like and is_where_it_was)):
       verdicts.append(GOOD)
+      known.append(pose)
     else:
       verdicts.append(DOUBTFUL if evidence.is_sure else None)
   return verdicts
 
 
 def _is_near(pose: Pose, other: Pose) -> bool:
-  """Whether a half hidden face can be one that was seen well: it has neither leapt nor turned."""
+  """Whether a half hidden face can be the one that was there: it has neither leapt nor turned."""
   turn = abs(np.arctan2(np.sin(pose.roll - other.roll), np.cos(pose.roll - other.roll)))
   away = np.hypot(pose.x - other.x, pose.y - other.y)
   return bool(turn <= _TURN and away <= _LEAP * other.size)

@@ -7,10 +7,12 @@ from fmx.finding.follower import Follower
 from fmx.finding.looking import Seen
 from fmx.finding.verification import Evidence
 from fmx.labelling import window
+from fmx.labelling.faces import FaceState
 from fmx.labelling.window import Pause, ShotState
 from tfds_300vw.pose import Pose
 
 FACE = Evidence(True, False, np.zeros(3), True, True)
+SURE = Evidence(True, False, np.zeros(3), False, True)  # Half of one, of which the network is sure.
 HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
 NONE = Evidence(False, False, np.zeros(3), False, False)
 LARGE = Seen(Pose(200.0, 100.0, 80.0, 0.0), np.zeros((5, 2)), 0.9)
@@ -21,7 +23,7 @@ def verdicts(*evidence, seen=True, before=(), poses=None):
   poses = poses or [LARGE.pose] * len(evidence)
   course = types.SimpleNamespace(key=7, poses=poses, is_seen=np.full(len(evidence), seen))
   reading = types.SimpleNamespace(course=course, evidence=evidence)
-  return window._verdicts(reading, dict.fromkeys(before))
+  return window._verdicts(reading, {key: FaceState(None, {}, LARGE.pose) for key in before})
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,20 @@ def test_a_face_that_was_seen_well_may_be_half_hidden(evidence, before, expected
 )
 def test_half_a_face_that_leapt_or_turned_is_none(pose, expected):
   assert verdicts(FACE, HALF, before=(7,), poses=[LARGE.pose, pose]) == ['good', expected]
+  assert verdicts(HALF, before=(7,), poses=[pose]) == [expected]
+
+
+def test_half_a_face_may_begin_but_no_other_takes_its_place():
+  turned = Pose(210.0, 110.0, 75.0, 2.9)  # The forehead of a hanging head, taken for a chin.
+  assert verdicts(SURE) == ['good']
+  assert verdicts(SURE, before=(7,), poses=[turned]) == [None]
+  assert verdicts(FACE, SURE, poses=[LARGE.pose, turned]) == ['good', None]
+  assert verdicts(FACE, before=(7,), poses=[turned]) == ['good']
+
+
+def test_half_a_face_may_move_on_little_by_little():
+  poses = [Pose(200.0 + 20 * step, 100.0, 80.0, 0.4 * step) for step in range(1, 6)]
+  assert verdicts(*[HALF] * 5, before=(7,), poses=poses) == ['good'] * 5
 
 
 def test_what_the_finder_does_not_see_is_not_known_by_half():
