@@ -3,8 +3,9 @@
   python run.py --config=configs/ablations.py --workdir=runs/ablations \\
     --config.base.data.data_dir=data --config.base.model.pretrained=open-nsfw.onnx
 
-Data as for configs/upright.py. A run takes minutes; the networks are far from trained to the end,
-so the differences say which choice helps early, not what the networks that ship would lose. One
+Data as for configs/upright.py. A run takes about ten minutes on a core; the networks are far from
+trained to the end, so the differences say which choice helps early, not what the networks that ship
+would lose. One
 seed each: --config.base.seed=1 gives another. Expected: docs/results.md.
 """
 
@@ -19,8 +20,7 @@ def get_config() -> ConfigDict:
   config.photographs = 'the300vw_mask/stills_frames'
   config.base = upright.face()
   config.base.data.image_size = 96
-  config.base.fcn.epochs = 3
-  config.base.fcn.average = 0.98  # Over the last 50 of 318 steps: longer means would lag behind.
+  config.base.fcn.epochs = 10
   # Pairs: a name, and the options that are changed.
   config.runs = (
     ('the recipe', ()),

@@ -24,40 +24,8 @@ def get_config() -> ConfigDict:
   config.trained_fcn = ''  # Without the stage 'fcn': the workdir of the run that trained it.
   config.log_every = 50  # Steps from one loss in the summary to the next.
 
-  config.data = data = ConfigDict()
-  # TFDS name/config, built by python -m tfds_300vw; names joined by '+' train on several.
-  data.dataset = 'the300vw_mask/primary'
-  data.data_dir = '~/tensorflow_datasets'
-  data.image_size = 320  # Pixels; a multiple of the stride of the trunk's last stage.
-  data.clip_length = 5  # T: frames that the ConvLSTM sees together.
-  data.workers = 2  # Processes that decode images; 0 decodes in the training process.
-  data.augmentation = augmentation()  # Of datasets of crops.
-  data.view = view()  # Of datasets of whole frames, out of which it cuts windows.
-  data.spoiling = spoiling()  # Likewise.
-
-  config.model = model = ConfigDict()
-  model.trunk = 'resnet50'  # Make of the trunk: 'resnet50' or 'vgg16'.
-  # Channels of the 3x3 convolutions of ResNet's stage 2, and half of VGG's; 64 is that of both.
-  model.width = 64
-  # ResNet's bottlenecks, (3, 4, 6, 3), or VGG's convolutions, (2, 3, 3, 3), in stages 2 to 5, or
-  # without the last number in 2 to 4.
-  model.blocks = (3, 4, 6, 3)
-  model.stem = 64  # Channels of stage 1; 64 is ResNet-50's and VGG-16's.
-  model.pool_margin = (1, 1)  # Of 3x3 max-pools: (1, 1) as Keras has it, or (0, 1) as Caffe.
-  # Whether stage 5 keeps stage 4's stride, 16 pixels, by dilation; of a VGG, whether stages 4 and 5
-  # keep stage 3's, 8 pixels, as in DeepLab-V2.
-  model.dilate = True
-  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4. Without a ConvLSTM: 'fcn32',
-  # 'fcn16' and 'fcn8', those of Long et al. by the stride of their finest skip, and 'aspp',
-  # DeepLab-V2's.
-  model.head = 'coarse'
-  model.head_features = 64  # Channels of the fine head, or of fc6 and fc7 in those of others.
-  model.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
-  model.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
-  model.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
-  # What to start from: Keras's ResNet-50 or VGG-16 (.h5), Yahoo's ResNet of half width (.onnx), or
-  # all of a network out of a folder of weights; '' starts from scratch.
-  model.pretrained = ''
+  config.data = data()
+  config.model = model()
 
   config.fcn = stage(
     epochs=80,
@@ -78,91 +46,68 @@ def get_config() -> ConfigDict:
     batch_statistics=False,
   )
 
-  config.finder = finder = ConfigDict()  # For the job 'train_finder'.
-  finder.widths = (32, 64, 96, 128)  # Channels at the strides 4, 8, 16 and 32.
-  finder.blocks = (1, 1, 2, 3)  # Residual blocks there.
-  finder.features = 64  # Channels from there back to stride 8.
-  finder.pretrained = ''  # A folder of weights whose finder to start from; '' starts from scratch.
-  finder.side = 256  # Pixels of a training picture; a multiple of 32.
-  finder.batch_size = 16  # Pictures, over all devices.
-  finder.steps = 6000
-  finder.learning_rate = 0.002  # Of AdamW; rises for `warmup` steps, then falls to 0 by a cosine.
-  finder.warmup = 200
-  finder.weight_decay = 0.01
-  finder.average = 0.998  # Share of the averaged weights that a step keeps.
-  finder.save_every = 500  # Steps.
-  finder.shares = shares = ConfigDict()  # How often pictures are drawn from each.
-  shares.photographs = 0.6
-  shares.videos = 0.3
-  shares.drawn = 0.1
-  finder.drawn_faces = 400  # Different ones.
-  finder.others = ''  # Faces that nobody annotated: what fmx.finding.unannotated wrote, or ''.
-  finder.memory = 3000  # MiB of decoded frames that are kept.
-
-  config.finder_evaluation = finder_evaluation = ConfigDict()  # For the job 'evaluate_finder'.
-  finder_evaluation.split = 'test'  # 'train', 'validation' or 'test'.
-  # Detectors of others to compare with: 'libfacedetection', 'CenterFace'.
-  finder_evaluation.peers = ()
+  config.finder = finder()  # For the job 'train_finder'.
+  config.finder_evaluation = finder_evaluation()  # For the job 'evaluate_finder'.
 
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
   # For 'evaluate', 'extract' and 'export': a folder of weights, or of 'train_all'; the latter two
   # take those that ship with fmx for ''.
   config.weights = ''
-  config.evaluation = evaluation = ConfigDict()
-  evaluation.split = 'test'  # 'train', 'validation' or 'test'.
-  evaluation.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
-  evaluation.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
-  evaluation.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
-  evaluation.hidden = False  # On whole frames: hides a quarter of each face.
-  evaluation.dense_crf = dense_crf()  # Behind FCNs, as a row of its own.
+  config.evaluation = evaluation()
 
   config.video = ''  # For the job 'extract': a file, or a folder of frames.
   config.contact_sheet = False  # Whether 'extract' draws one.
   config.plot = False  # Whether 'extract' draws the measurements over time.
-  config.extraction = extraction = ConfigDict()
-  extraction.method = 'network'  # 'network', or 'landmarks': the 68-landmark tracker.
-  extraction.max_faces = 1  # The largest ones.
-  extraction.box = ()  # Of the face in the first frame: x0, y0, x1, y1 in pixels; () finds it.
-  extraction.state = 'stream'  # As evaluation.state, through a shot.
-  extraction.finder = 'auto'  # 'auto' or 'own'; 'CenterFace' or 'libfacedetection' beside it.
-  extraction.zoom = True  # Whether the eyes' and the mouth's own models refine the masks.
-  # Any of 'overlay', 'masks', 'measurements', 'cutout' and 'coco'.
-  extraction.outputs = ('overlay', 'masks', 'measurements')
-  extraction.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
-  # What runs the networks: 'xla', 'onnxruntime' (extra `onnx`; on the CPU), or 'auto': ONNX Runtime
-  # on machines without a GPU that have it.
-  extraction.engine = 'auto'
-  # Frames after one in which the finder saw a face, in which it does not look while masks are sure
-  # without it. Of a window of 5 frames: all of them, so that less than 5 saves nothing.
-  extraction.rest = 0
-
-  config.app = app = ConfigDict()  # For the job 'app'; the networks are those of 'extract'.
-  app.host = '127.0.0.1'  # Only this machine; '0.0.0.0' lets all others in.
-  app.port = 7860
-  app.max_megabytes = 200.0  # Of an upload.
-  app.max_seconds = 120.0  # Of a video.
-  app.max_megapixels = 9.0  # Of a frame; 3840 x 2160 has 8.3.
-  app.max_faces = 4  # That a person may ask for.
-  app.max_people = 8  # At once, with a folder each.
-  app.keep_minutes = 15  # Until the files of a page that was closed are removed.
-  app.rest = 2  # As extraction.rest, before a webcam, whose windows have one frame.
+  config.extraction = extraction()
+  config.app = app()  # For the job 'app'; the networks are those of 'extract'.
 
   config.format = 'onnx'  # For the job 'export': 'onnx' or 'stablehlo'.
 
-  config.benchmark = benchmark = ConfigDict()
-  benchmark.steps = 5  # Timed, after the one that compiles.
-  benchmark.batch_size = 2  # Frames for the FCN, clips for the ConvLSTM-FCN.
-  benchmark.against = ''  # An earlier benchmark.json: adds a column of ratios.
-  benchmark.profile = False  # Whether traces are written, and the costliest operations told.
-  benchmark.peers = False  # Whether the FCN is compared with PyTorch's and ONNX Runtime's.
-  benchmark.devices = ()  # Numbers of devices, as (1, 2, 4), among which training is compared.
+  config.benchmark = benchmark()
+  config.demo = demo()  # Drawn faces, for the job 'demo' alone.
+  return config
 
-  config.demo = demo = ConfigDict()  # Drawn faces, for the job 'demo' alone.
-  demo.num_videos = 40
-  demo.num_frames = 60  # Of each video.
-  demo.size = 128  # Pixels: height of the videos, roughly.
-  demo.seed = 0
-  demo.difficulty = difficulty()
+
+def data() -> ConfigDict:
+  """What is trained and evaluated on."""
+  config = ConfigDict()
+  # TFDS name/config, built by python -m tfds_300vw; names joined by '+' train on several.
+  config.dataset = 'the300vw_mask/primary'
+  config.data_dir = '~/tensorflow_datasets'
+  config.image_size = 320  # Pixels; a multiple of the stride of the trunk's last stage.
+  config.clip_length = 5  # T: frames that the ConvLSTM sees together.
+  config.workers = 2  # Processes that decode images; 0 decodes in the training process.
+  config.augmentation = augmentation()  # Of datasets of crops.
+  config.view = view()  # Of datasets of whole frames, out of which it cuts windows.
+  config.spoiling = spoiling()  # Likewise.
+  return config
+
+
+def model() -> ConfigDict:
+  """The network."""
+  config = ConfigDict()
+  config.trunk = 'resnet50'  # Make of the trunk: 'resnet50' or 'vgg16'.
+  # Channels of the 3x3 convolutions of ResNet's stage 2, and half of VGG's; 64 is that of both.
+  config.width = 64
+  # ResNet's bottlenecks, (3, 4, 6, 3), or VGG's convolutions, (2, 3, 3, 3), in stages 2 to 5, or
+  # without the last number in 2 to 4.
+  config.blocks = (3, 4, 6, 3)
+  config.stem = 64  # Channels of stage 1; 64 is ResNet-50's and VGG-16's.
+  config.pool_margin = (1, 1)  # Of 3x3 max-pools: (1, 1) as Keras has it, or (0, 1) as Caffe.
+  # Whether stage 5 keeps stage 4's stride, 16 pixels, by dilation; of a VGG, whether stages 4 and 5
+  # keep stage 3's, 8 pixels, as in DeepLab-V2.
+  config.dilate = True
+  # 'coarse': the paper's, at stride 16. 'fine': ours, at stride 4. Without a ConvLSTM: 'fcn32',
+  # 'fcn16' and 'fcn8', those of Long et al. by the stride of their finest skip, and 'aspp',
+  # DeepLab-V2's.
+  config.head = 'coarse'
+  config.head_features = 64  # Channels of the fine head, or of fc6 and fc7 in those of others.
+  config.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
+  config.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
+  config.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.
+  # What to start from: Keras's ResNet-50 or VGG-16 (.h5), Yahoo's ResNet of half width (.onnx), or
+  # all of a network out of a folder of weights; '' starts from scratch.
+  config.pretrained = ''
   return config
 
 
@@ -184,6 +129,111 @@ def stage(**options: Any) -> ConfigDict:
   config.decay = 0.0  # Of each kernel, decoupled from the gradient: AdamW's.
   config.average = 0.0  # Share that a running mean of the weights keeps a step; 0 has none.
   config.result = 'best'  # Whose weights are handed on: the best epoch's by validation, or 'last'.
+  return config
+
+
+def finder() -> ConfigDict:
+  """The training of the finder."""
+  config = ConfigDict()
+  config.widths = (32, 64, 96, 128)  # Channels at the strides 4, 8, 16 and 32.
+  config.blocks = (1, 1, 2, 3)  # Residual blocks there.
+  config.features = 64  # Channels from there back to stride 8.
+  config.pretrained = ''  # A folder of weights whose finder to start from; '' starts from scratch.
+  config.side = 256  # Pixels of a training picture; a multiple of 32.
+  config.batch_size = 16  # Pictures, over all devices.
+  config.steps = 6000
+  config.learning_rate = 0.002  # Of AdamW; rises for `warmup` steps, then falls to 0 by a cosine.
+  config.warmup = 200
+  config.weight_decay = 0.01
+  config.average = 0.998  # Share of the averaged weights that a step keeps.
+  config.save_every = 500  # Steps.
+  config.shares = shares = ConfigDict()  # How often pictures are drawn from each.
+  shares.photographs = 0.6
+  shares.videos = 0.3
+  shares.drawn = 0.1
+  config.drawn_faces = 400  # Different ones.
+  config.others = ''  # Faces that nobody annotated: what fmx.finding.unannotated wrote, or ''.
+  config.memory = 3000  # MiB of decoded frames that are kept.
+  return config
+
+
+def finder_evaluation() -> ConfigDict:
+  """The evaluation of the finder."""
+  config = ConfigDict()
+  config.split = 'test'  # 'train', 'validation' or 'test'.
+  # Detectors of others to compare with: 'libfacedetection', 'CenterFace'.
+  config.peers = ()
+  return config
+
+
+def evaluation() -> ConfigDict:
+  """Evaluations of all other networks."""
+  config = ConfigDict()
+  config.split = 'test'  # 'train', 'validation' or 'test'.
+  config.batch_size = 2  # Clips of `data.clip_length` frames, over all devices.
+  config.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
+  config.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
+  config.hidden = False  # On whole frames: hides a quarter of each face.
+  config.dense_crf = dense_crf()  # Behind FCNs, as a row of its own.
+  return config
+
+
+def extraction() -> ConfigDict:
+  """From a video to its masks."""
+  config = ConfigDict()
+  config.method = 'network'  # 'network', or 'landmarks': the 68-landmark tracker.
+  config.max_faces = 1  # The largest ones.
+  config.box = ()  # Of the face in the first frame: x0, y0, x1, y1 in pixels; () finds it.
+  config.state = 'stream'  # As evaluation.state, through a shot.
+  config.finder = 'auto'  # 'auto' or 'own'; 'CenterFace' or 'libfacedetection' beside it.
+  config.zoom = True  # Whether the eyes' and the mouth's own models refine the masks.
+  # Any of 'overlay', 'masks', 'measurements', 'cutout' and 'coco'.
+  config.outputs = ('overlay', 'masks', 'measurements')
+  config.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
+  # What runs the networks: 'xla', 'onnxruntime' (extra `onnx`; on the CPU), or 'auto': ONNX Runtime
+  # on machines without a GPU that have it.
+  config.engine = 'auto'
+  # Frames after one in which the finder saw a face, in which it does not look while masks are sure
+  # without it. Of a window of 5 frames: all of them, so that less than 5 saves nothing.
+  config.rest = 0
+  return config
+
+
+def app() -> ConfigDict:
+  """The page in the browser."""
+  config = ConfigDict()
+  config.host = '127.0.0.1'  # Only this machine; '0.0.0.0' lets all others in.
+  config.port = 7860
+  config.max_megabytes = 200.0  # Of an upload.
+  config.max_seconds = 120.0  # Of a video.
+  config.max_megapixels = 9.0  # Of a frame; 3840 x 2160 has 8.3.
+  config.max_faces = 4  # That a person may ask for.
+  config.max_people = 8  # At once, with a folder each.
+  config.keep_minutes = 15  # Until the files of a page that was closed are removed.
+  config.rest = 2  # As extraction.rest, before a webcam, whose windows have one frame.
+  return config
+
+
+def benchmark() -> ConfigDict:
+  """What is timed, and beside what."""
+  config = ConfigDict()
+  config.steps = 5  # Timed, after the one that compiles.
+  config.batch_size = 2  # Frames for the FCN, clips for the ConvLSTM-FCN.
+  config.against = ''  # An earlier benchmark.json: adds a column of ratios.
+  config.profile = False  # Whether traces are written, and the costliest operations told.
+  config.peers = False  # Whether the FCN is compared with PyTorch's and ONNX Runtime's.
+  config.devices = ()  # Numbers of devices, as (1, 2, 4), among which training is compared.
+  return config
+
+
+def demo() -> ConfigDict:
+  """The drawn faces of the demo."""
+  config = ConfigDict()
+  config.num_videos = 40
+  config.num_frames = 60  # Of each video.
+  config.size = 128  # Pixels: height of the videos, roughly.
+  config.seed = 0
+  config.difficulty = difficulty()
   return config
 
 

@@ -19,7 +19,8 @@ from fmx.data.prepared import open_dataset
 from fmx.drawing.videos import Difficulty, write_dataset
 from fmx.labelling.classes import predict
 from fmx.train import loop
-from fmx.train.stages import Stage, trained_variables
+from fmx.train.handover import trained_variables
+from fmx.train.stages import Stage
 from fmx.train.step import Variables, replicate
 from tfds_300vw import pictures, placing
 from tfds_300vw.clips import CLIP_LENGTH

@@ -20,7 +20,8 @@ from fmx.models import segmenter
 from fmx.summary import Progress
 from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
-from fmx.train.stages import FCN, STAGES, Stage, trained_variables
+from fmx.train.handover import trained_variables
+from fmx.train.stages import FCN, STAGES, Stage
 from fmx.train.step import Variables, replicate
 from tfds_300vw import face_mask, placing
 
@@ -282,10 +283,12 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
   if jax.process_index() != 0:
     return
   if all('face_iou' in result for result in results.values()):
-    rows = whole_frames.rows(results)
+    parts = [whole_frames.rows(results)]
+    if all(result['temporal']['pairs'] for result in results.values()):  # None of photographs.
+      parts.append(tables.temporal_rows(results))
     write_json(folder / 'results.json', results)
-    placing.write(folder / 'results.md', tables.as_markdown(rows))
-    print(f'\n{tables.as_text(rows)}')
+    placing.write(folder / 'results.md', '\n'.join(map(tables.as_markdown, parts)))
+    print('', *map(tables.as_text, parts), sep='\n')
     return
   rows, positions = tables.comparison_rows(results), tables.position_rows(results)
   write_json(folder / 'results.json', results)

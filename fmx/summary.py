@@ -53,8 +53,7 @@ class Summary:
       self._write_event(from_step + 1, session_log=start)  # TensorBoard hides what came after.
 
   def scalars(self, step: int, values: Mapping[str, float]) -> None:
-    """Writes numbers; they are on the disk when it returns, those
-    for TensorBoard at least in their file.
+    """Writes numbers; they are on the disk when it returns, TensorBoard's at least in their file.
 
     Args:
       step: Steps taken.

@@ -6,6 +6,7 @@ import pytest
 import tiny_runs
 
 from fmx.benchmark import job, machine, meter, report, rows, scaling, tracing
+from fmx.data.prepared import open_dataset
 from fmx.models import segmenter
 
 
@@ -115,7 +116,7 @@ def test_an_input_of_whole_frames_is_timed_too(tiny_network):
     stages=('fcn',),
     benchmark__steps=1,
   )
-  dataset = rows.pipeline.open_dataset(config.data.dataset, config.data.data_dir)
+  dataset = open_dataset(config.data.dataset, config.data.data_dir)
   (row,) = rows.of_input(config, dataset)
   assert row.frames == config.fcn.batch_size
   assert row.seconds > 0

@@ -111,6 +111,7 @@ RULES = {
   'fmx/benchmark/**': [
     'fmx.benchmark',
     'fmx.data.pipeline',
+    'fmx.data.prepared',
     'fmx.engines',
     'fmx.evaluation.tables',
     'fmx.models',

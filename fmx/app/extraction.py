@@ -16,7 +16,7 @@ from pyarrow import parquet
 from fmx.app import packets, uploads
 from fmx.app.turns import Turns
 from fmx.app.watched import Cancelled, Watched
-from fmx.extraction.loop import Extractor, Progress, Record
+from fmx.extraction.loop import Extractor, Listener, Record
 from fmx.extraction.sources import Source
 from fmx.labelling.frame_masks import FrameMasks
 from fmx.workdir import CUTOUT, MEASUREMENTS, MEASUREMENTS_CSV, OVERLAY, UNFINISHED
@@ -97,7 +97,7 @@ class Extraction:
     return parquet.read_table(path, columns=list(COLUMNS)).to_pydict()
 
   def update(self, step: int, frames: int) -> None:
-    """As `Progress.update`."""
+    """As `Listener.update`."""
     now = time.monotonic()
     if self._began is None:
       self._began = (step, now)
@@ -107,7 +107,7 @@ class Extraction:
       self._tell(seconds_left=round(left, 1))
 
   def close(self) -> None:
-    """As `Progress.close`."""
+    """As `Listener.close`."""
 
   def _tell(self, **said: Any) -> None:
     self._said = self._said | said  # Others read it meanwhile.
@@ -167,6 +167,6 @@ class Extraction:
 
 
 Extract = Callable[
-  [Source, Choice, Callable[[Extractor], Watched], pathlib.Path, Progress],
+  [Source, Choice, Callable[[Extractor], Watched], pathlib.Path, Listener],
   tuple[dict[str, Any], Record],
 ]

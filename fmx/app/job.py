@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fmx import pretrained
 from fmx.extraction import job as extraction
-from fmx.extraction.loop import Extractor, Progress, Record
+from fmx.extraction.loop import Extractor, Listener, Record
 from fmx.extraction.sources import Source
 from fmx.labelling.frame_masks import GOOD
 from tfds_300vw import face_mask
@@ -106,7 +106,7 @@ def extract(
   choice: Any,
   watched: Callable[[Extractor], Extractor],
   folder: pathlib.Path,
-  progress: Progress,
+  progress: Listener,
 ) -> tuple[dict[str, Any], Record]:
   """Extracts what a person asks for; see `fmx.extraction.job.extract`.
 

@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from fmx.benchmark import machine, peers, report, rows, scaling, tracing
-from fmx.data import pipeline
+from fmx.data.prepared import open_dataset
 from fmx.evaluation import tables
 from tfds_300vw import placing
 
@@ -46,7 +46,7 @@ def run(config: ConfigDict, folder: pathlib.Path) -> None:
         at = folder / PROFILE / row.what.replace(', ', '_').replace(': ', '_').replace(' ', '_')
         costs[row.what] = tracing.table(tracing.trace(call, at))
   try:
-    dataset = pipeline.open_dataset(config.data.dataset, config.data.data_dir)
+    dataset = open_dataset(config.data.dataset, config.data.data_dir)
   except FileNotFoundError as error:
     print(f'The input pipeline is not timed. {error}')
   else:

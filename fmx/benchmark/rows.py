@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fmx.benchmark.meter import Timing, time_calls, time_source
-from fmx.data import pipeline
+from fmx.data.prepared import Dataset
 from fmx.train.stages import TITLES, Stage
 from fmx.train.step import Variables, create_state
 from tfds_300vw import face_mask
@@ -95,7 +95,7 @@ def of_stage(
   yield _row(f'{what}: prediction', frames, seconds, timing, predicting), predict
 
 
-def of_input(config: ConfigDict, dataset: pipeline.Dataset) -> Iterator[Row]:
+def of_input(config: ConfigDict, dataset: Dataset) -> Iterator[Row]:
   """The training input of each stage, without any network."""
   for name in config.stages:
     stage, batch_size = Stage(name, config, dataset, pathlib.Path()), config[name].batch_size
@@ -172,9 +172,9 @@ def _row(what: str, frames: int, first: float, timing: Timing, compiled: Any) ->
   )
 
 
-def no_data() -> pipeline.Dataset:
+def no_data() -> Dataset:
   """Stands for a dataset where only its classes matter."""
-  return pipeline.Dataset(
+  return Dataset(
     name='',
     directory=pathlib.Path(),
     region='primary',

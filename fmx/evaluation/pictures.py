@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fmx.data.pipeline import EvalWindow
+from fmx.data.eval_batches import EvalWindow
 from fmx.labelling.classes import predict
 from tfds_300vw import pictures
 

@@ -12,7 +12,8 @@ from jax.experimental import multihost_utils
 
 from fmx.baselines import smoothing
 from fmx.baselines.dense_crf import DenseCRF
-from fmx.data.pipeline import EvalBatch, EvalWindow, Window
+from fmx.data.eval_batches import EvalBatch, EvalWindow
+from fmx.data.prepared import Window
 from fmx.data.transforms import resize_frame
 from fmx.evaluation import protocol
 

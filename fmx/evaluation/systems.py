@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from fmx.baselines.dense_crf import DenseCRF
-from fmx.data import pipeline
+from fmx.data.eval_batches import clip_windows
+from fmx.data.prepared import Dataset, Window
 from fmx.data.transforms import resize_frame, resize_labels
 from fmx.evaluation import protocol, run
 from fmx.evaluation.confusion import confusion_counts
@@ -23,7 +24,7 @@ from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, check_windows, stack, stack_windows, unstack
 from fmx.weights import Model
 
-Clip = Sequence[pipeline.Window]
+Clip = Sequence[Window]
 Labels = list[np.ndarray]  # Class ids of the frames of a clip, uint8 [h, w].
 LabelFrames = Callable[[list[np.ndarray], np.ndarray], Labels]
 TITLES = {False: 'FCN', True: 'ConvLSTM-FCN'}  # By whether the network has a memory.
@@ -32,7 +33,7 @@ LANDMARKS = '68-landmark tracker'
 
 def evaluate(
   models: Mapping[str, Model],
-  dataset: pipeline.Dataset,
+  dataset: Dataset,
   split: str,
   *,
   batch_size: int,
@@ -72,7 +73,7 @@ def evaluate(
   networks = _networks(models, dataset.region, dense_crf)
   tallies: dict[str, _Tally] = {}
   truth = TemporalQuality(dataset.class_names)
-  clips = pipeline.clip_windows(dataset, split, clip_length=first.clip_length)
+  clips = clip_windows(dataset, split, clip_length=first.clip_length)
   while group := list(itertools.islice(clips, batch_size)):
     found = [pair for network in networks for pair in network.label(group, stream)]
     if label_landmarks is not None:
@@ -117,7 +118,7 @@ def _add_clip(quality: TemporalQuality, labels: Labels, size: int) -> None:
     quality.add(resize_labels(frame_labels, size), is_cut=time == 0)
 
 
-def _models_for(models: Mapping[str, Model], dataset: pipeline.Dataset) -> dict[str, Model]:
+def _models_for(models: Mapping[str, Model], dataset: Dataset) -> dict[str, Model]:
   """The models that are of use on a dataset, the one to compare with first."""
   names = ('fcn', 'primary', *PARTS) if dataset.region == 'primary' else (dataset.region,)
   found = {name: models[name] for name in names if name in models}
@@ -156,7 +157,7 @@ class _Network:
     """Yields the title of each system with what it makes of every clip; runs the network once."""
     plain: list[Labels] = [[] for _ in clips]
     refined: list[Labels] = [[] for _ in clips]
-    pairs: list[list[tuple[pipeline.Window, np.ndarray]]] = [[] for _ in clips]
+    pairs: list[list[tuple[Window, np.ndarray]]] = [[] for _ in clips]
     states: list[dict[str, RegionState]] = [{} for _ in clips]
     has_memory = self.predictor.model.network.temporal
     for places, windows, logits in _logits(clips, self.predictor, stream):
@@ -185,7 +186,7 @@ class _Network:
 
   def _zoom(
     self,
-    windows: Sequence[pipeline.Window],
+    windows: Sequence[Window],
     labels: Sequence[Labels],
     before: Sequence[Mapping[str, RegionState]],
     stream: bool,
@@ -211,7 +212,7 @@ def _networks(
   return list(networks.values())
 
 
-def _labels(of_clip: Iterable[tuple[pipeline.Window, np.ndarray]]) -> Labels:
+def _labels(of_clip: Iterable[tuple[Window, np.ndarray]]) -> Labels:
   """The classes of the pixels of a clip, by the probabilities of its windows."""
   return [labels for window, probs in of_clip for labels in _predict(window, probs)]
 
@@ -223,7 +224,7 @@ def _frames_and_boxes(clip: Clip) -> tuple[list[np.ndarray], np.ndarray]:
 
 def _logits(
   clips: Sequence[Clip], predictor: Predictor, stream: bool
-) -> Iterator[tuple[list[int], list[pipeline.Window], np.ndarray]]:
+) -> Iterator[tuple[list[int], list[Window], np.ndarray]]:
   """Runs a network over clips side by side, the first windows of all, then the second, …
 
   Args:
@@ -250,6 +251,6 @@ def _logits(
     yield places, present, logits
 
 
-def _predict(window: pipeline.Window, logits: np.ndarray) -> Labels:
+def _predict(window: Window, logits: np.ndarray) -> Labels:
   """The classes of the pixels of a window at its frames' own sizes."""
   return [predict(of_frame, *frame.shape[:2]) for of_frame, frame in zip(logits, window.frames)]

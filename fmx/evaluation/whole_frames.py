@@ -54,14 +54,18 @@ class Worst(NamedTuple):
 
 @dataclasses.dataclass
 class Score:
-  """What one system reached."""
+  """What one system reached.
 
+  Attributes:
+    truth: How still the labels themselves are, the same for all systems.
+  """
+
+  truth: TemporalQuality
   frames: list[protocol.FrameScore] = dataclasses.field(default_factory=list)
   face_ious: list[float] = dataclasses.field(default_factory=list)
   sizes: list[float] = dataclasses.field(default_factory=list)
   worst: list['Worst'] = dataclasses.field(default_factory=list)
   quality: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)
-  of_labels: TemporalQuality = dataclasses.field(default_factory=TemporalQuality)  # Likewise.
 
   def add(
     self,
@@ -94,7 +98,7 @@ class Score:
       'lost': float((ious < LOST).mean()),
       'not_found': int((ious == 0).sum()),
       'temporal': self.quality.result(),
-      'temporal_labels': self.of_labels.result(),
+      'temporal_labels': self.truth.result(),
       'sizes': self._by_size(ious),
       'worst': [[face.iou, face.name, face.number] for face in self.worst],
     }
@@ -154,7 +158,8 @@ def evaluate(
   Raises:
     ValueError: there is no such split, or the dataset does not hold whole frames.
   """
-  scores = {name: Score() for name in systems}
+  truth = TemporalQuality()
+  scores = {name: Score(truth) for name in systems}
   rng, donor = np.random.default_rng(seed), None
   for video in _videos(FrameExamples(dataset, split)):
     frames, seen = [], video
@@ -165,8 +170,11 @@ def evaluate(
         donor = _face(example) if len(example.landmarks) else donor
     frames = [example.image for example in seen]
     landmarks = [example.landmarks for example in video]
+    drawn = [_drawn(example) for example in video]
+    for example, of_frame in zip(video, drawn):
+      truth.add(of_frame.max(axis=0, initial=0), is_cut=example is video[0])
     for name, label in systems.items():
-      _score(scores[name], video, frames, list(label(frames, landmarks)))
+      _score(scores[name], video, frames, drawn, list(label(frames, landmarks)))
     progress(len(video))
   return scores
 
@@ -237,20 +245,17 @@ def _score(
   score: Score,
   video: Sequence[FrameExample],
   frames: Sequence[np.ndarray],
+  drawn: Sequence[np.ndarray],
   found: Sequence[FrameMasks],
 ) -> None:
   """Compares the masks of one video with its annotated faces."""
   if len(found) != len(video):
     raise ValueError(f'{len(video)} frames have got masks for {len(found)}.')
-  for example, frame, masks in zip(video, frames, found):
-    is_cut = masks.is_cut or example is video[0]
-    score.quality.add(masks.labels, is_cut=is_cut)
-    height, width = example.image.shape[:2]
-    drawn = [face_mask.landmarks_to_mask(each, height, width) for each in example.landmarks]
-    score.of_labels.add(np.max([*drawn, np.zeros_like(masks.labels)], axis=0), is_cut=is_cut)
-    for number, landmarks in enumerate(example.landmarks):
-      box = boxes.face_box(landmarks, height, width, margin=SCORED)
-      labels = boxes.crop(drawn[number], box)
+  for example, frame, of_frame, masks in zip(video, frames, drawn, found):
+    score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
+    for number, (landmarks, whole) in enumerate(zip(example.landmarks, of_frame)):
+      box = boxes.face_box(landmarks, *example.image.shape[:2], margin=SCORED)
+      labels = boxes.crop(whole, box)
       predictions = boxes.crop(masks.labels, box)
       ids = boxes.crop(masks.ids, box)
       shared = np.bincount(ids[labels > 0], minlength=1)
@@ -260,6 +265,13 @@ def _score(
       size = pose.face_pose(landmarks).size
       image = boxes.crop(frame, box)  # As the system saw it.
       score.add(example.video_id, example.frame_number, number, size, image, labels, mine)
+
+
+def _drawn(example: FrameExample) -> np.ndarray:
+  """The labels of each face of a frame, uint8 [F, H, W]."""
+  size = example.image.shape[:2]
+  masks = [face_mask.landmarks_to_mask(landmarks, *size) for landmarks in example.landmarks]
+  return np.stack(masks) if masks else np.zeros((0, *size), np.uint8)
 
 
 def _hidden(

@@ -14,13 +14,13 @@ from fmx.engines import choice
 from fmx.extraction import joining
 from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
 from fmx.extraction.layers import MASKS, Place, check_outputs, layers_of
-from fmx.extraction.loop import Extractor, Progress, Record, extract_parts
+from fmx.extraction.loop import Extractor, Listener, Record, extract_parts
 from fmx.extraction.outputs import Layer, Part, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
 from fmx.labelling.frame_masks import DOUBTFUL, is_box
 from fmx.stopping import stop_requests
-from fmx.summary import Progress as ProgressLine
+from fmx.summary import Progress
 from fmx.workdir import (
   MEASUREMENTS,
   OVERLAY,
@@ -64,8 +64,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     extractor = METHODS[config.extraction.method](config)
     with held(workdir):
       claim_extraction(workdir, made_of)
-      line = ProgressLine(source.properties.num_frames, name='frame')
-      tell(*extract(config, source, extractor, workdir, line), workdir)
+      progress = Progress(source.properties.num_frames, name='frame')
+      tell(*extract(config, source, extractor, workdir, progress), workdir)
   summary = json.loads((workdir / SUMMARY).read_bytes())
   if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
     with finishing(workdir, CONTACT_SHEET) as path:
@@ -166,7 +166,7 @@ def extract(
   source: Source,
   extractor: Extractor,
   workdir: pathlib.Path,
-  progress: Progress,
+  progress: Listener,
 ) -> tuple[dict[str, Any], Record]:
   """Writes everything but the contact sheet and the plot.
 

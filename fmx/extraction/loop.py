@@ -36,8 +36,8 @@ class Extractor(Protocol):
     """Yields the masks of consecutive frames, and the state from which to go on after them."""
 
 
-class Progress(Protocol):
-  """Whoever is told how far it is; see `fmx.summary.Progress`."""
+class Listener(Protocol):
+  """Whoever is told how far an extraction is, as `fmx.summary.Progress`."""
 
   def update(self, step: int, frames: int) -> None:
     """So many frames are done, and so many of them since the last time."""
@@ -79,7 +79,7 @@ def extract_parts(
   layers: Mapping[str, PartLayer],
   *,
   asked: Callable[[], int],
-  progress: Progress,
+  progress: Listener,
 ) -> Record:
   """Writes all parts that are not there yet.
 

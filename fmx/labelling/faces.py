@@ -19,6 +19,7 @@ from tfds_300vw.pose import Pose, move
 
 SETTLED_SHIFT, SETTLED_GROWTH = 0.12, np.log(1.18)  # Of a mask from the pose, in its size.
 FARTHEST_SHIFT, FARTHEST_GROWTH = 0.5, np.log(2.0)
+_SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,26 @@ def read_faces(
   probs, carry = predictor.probabilities(video, carry)
   states = unstack(carry, len(courses))
   return [_read(*each, frames[0].shape[:2]) for each in zip(courses, crops, probs, states)]
+
+
+def read_settled_faces(
+  frames: Sequence[np.ndarray],
+  courses: Sequence[Course],
+  known: Mapping[int, FaceState],
+  predictor: Predictor,
+) -> list[Reading]:
+  """As `read_faces`; a face whose masks are not in the middle of its crops is read again there."""
+  readings = read_faces(frames, courses, known, predictor)
+  for _ in range(_SETTLING):
+    moved = {
+      place: course for place, reading in enumerate(readings) if (course := settled(reading))
+    }
+    if not moved:
+      break
+    again = read_faces(frames, list(moved.values()), known, predictor)
+    for place, reading in zip(moved, again):
+      readings[place] = reading
+  return readings
 
 
 def settled(reading: Reading) -> Course | None:

@@ -4,55 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from fmx.finding.follower import Follower
-from fmx.finding.looking import (
-  ONE,
-  Finder,
-  distinct,
-  look,
-  look_harder,
-  look_into_parts,
-  look_upside_down,
-)
-from fmx.finding.overlap import shared
+from fmx.finding.looking import Finder, look
+from fmx.finding.looking_again import Looks, Pause, add_hanging, add_harder, add_smaller
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
-from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, settled
+from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, read_settled_faces
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
 from fmx.labelling.predictor import Predictor
-from tfds_300vw.pose import Pose
-
-Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
-_SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
-_CLOSE = 0.25  # Shared area from which a hanging head would be a part of another face.
-_LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians.
-_LONGEST_PAUSE = 5  # Windows: a second at 30 frames a second.
-
-
-class Pause(NamedTuple):
-  """How long something costly is left alone that showed nothing.
-
-  Attributes:
-    left: Windows until it is tried again.
-    last: Windows that it was left alone before.
-  """
-
-  left: int = 0
-  last: int = 0
-
-  def after(self, *, helped: bool) -> Pause:
-    """The pause after a try: none where it helped, else ever longer ones."""
-    if helped:
-      return Pause()
-    return Pause(self.last, min(2 * self.last + 1, _LONGEST_PAUSE))
-
-  def shorter(self) -> Pause:
-    """After a window more."""
-    return self._replace(left=self.left - 1)
+from fmx.labelling.verdicts import Verdicts, verdicts_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +52,27 @@ class _Pass:
     """Whether no frame has a face."""
     return not any(any(verdicts) for verdicts in self.verdicts)
 
+  def accepted(self) -> list[Course]:
+    """The courses of faces that have a mask in every frame."""
+    return [r.course for r, verdicts in zip(self.readings, self.verdicts) if all(verdicts)]
+
+  def rejected(self) -> list[Course]:
+    """The courses of faces that the finder sees where their masks are none of a face."""
+    return [
+      reading.course
+      for reading, verdicts in zip(self.readings, self.verdicts)
+      if any(is_seen and not verdict for is_seen, verdict in zip(reading.course.is_seen, verdicts))
+    ]
+
+  def given_up(self) -> frozenset[int]:
+    """The keys of faces that have no mask in any frame."""
+    pairs = zip(self.readings, self.verdicts)
+    return frozenset(reading.course.key for reading, verdicts in pairs if not any(verdicts))
+
+  def overlooks_all(self, looks: Looks) -> bool:
+    """Whether the finder sees no face at all, or not one that is followed."""
+    return not any(looks.values()) or not all(r.course.is_seen.any() for r in self.readings)
+
 
 def label_window(
   frames: Sequence[np.ndarray],
@@ -118,14 +102,11 @@ def label_window(
   Returns:
     The masks of the frames, and what the next window needs.
   """
-  length = len(frames)
   known = _unlooked(frames, before, predictors, start, rest)
   if known is not None:
     masks, follower, faces = _finish(frames, before, known, predictors, start, is_cut)
     return masks, dataclasses.replace(before, follower=follower, faces=faces)
-  times = sorted({0, length // 2, length - 1})
-  looks: dict[int, list] = look(finder, frames, times)
-  parts = _look_into_parts(finder, frames, looks, length // 2, before)
+  looks, parts = _first_looks(finder, frames, before)
   first = _go_through(frames, before, looks, predictors, start)
   found, harder = first, before.harder
   missed = [
@@ -135,21 +116,35 @@ def label_window(
   if first.is_empty() and not first.failed() and harder.left:
     harder = harder.shorter()  # Nothing was there, and nothing is.
   elif first.failed() or first.is_empty() or missed:
-    looks |= look(finder, frames, [time for time in range(length) if time not in looks])
-    if _is_unseen(first, looks):
-      _look_harder(finder, frames, looks, times)
-    _look_upside_down(finder, frames, looks, *_parted(first))
-    given_up = frozenset(
-      reading.course.key
-      for reading, verdicts in zip(first.readings, first.verdicts)
-      if not any(verdicts)
-    )
-    found = _go_through(frames, before, looks, predictors, start, given_up)
-    found = _relieved(frames, before, found, predictors)
-    found = _told_apart(first, found)
+    _look_again(finder, frames, looks, first)
+    found = _go_through(frames, before, looks, predictors, start, first.given_up())
+    found = _told_apart(first, _relieved(frames, before, found, predictors))
     harder = harder.after(helped=not found.is_empty())
   masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut)
   return masks, ShotState(follower, faces, harder, parts)
+
+
+def _first_looks(
+  finder: Finder, frames: Sequence[np.ndarray], before: ShotState
+) -> tuple[Looks, Pause]:
+  """What the finder sees in the first, the middle and the last frame; and the next `parts`."""
+  middle, parts = len(frames) // 2, before.parts
+  looks = look(finder, frames, sorted({0, middle, len(frames) - 1}))
+  if before.follower.max_faces > max(len(looks[middle]), 1):
+    if parts.left:
+      parts = parts.shorter()
+    else:
+      parts = parts.after(helped=add_smaller(finder, frames, looks, middle))
+  return looks, parts
+
+
+def _look_again(finder: Finder, frames: Sequence[np.ndarray], looks: Looks, first: _Pass) -> None:
+  """Adds what the finder sees in the other frames, and where it looks harder."""
+  times = sorted(looks)
+  looks |= look(finder, frames, [time for time in range(len(frames)) if time not in looks])
+  if first.overlooks_all(looks):
+    add_harder(finder, frames, looks, times)
+  add_hanging(finder, frames, looks, first.accepted(), first.rejected())
 
 
 def _unlooked(
@@ -182,8 +177,9 @@ def _go_through(
   given_up: frozenset[int] = frozenset(),
 ) -> _Pass:
   follower, courses = before.follower.follow(frames, looks, start)
-  readings = _read(frames, follower.choose(courses, given_up), before, predictors)
-  verdicts = [_verdicts(reading, before.faces) for reading in readings]
+  chosen = follower.choose(courses, given_up)
+  readings = read_settled_faces(frames, chosen, before.faces, predictors['primary'])
+  verdicts = [verdicts_of(reading, before.faces) for reading in readings]
   return _Pass(follower, courses, readings, verdicts)
 
 
@@ -198,148 +194,26 @@ def _relieved(
   Where a cut was overlooked, or a face is taken for another one after a leap, the window's later
   frames show a face that had no chance.
   """
-  chosen = {reading.course.key for reading in found.readings}
+  known = {reading.course.key for reading in found.readings}
   room = [found.follower.max_faces - sum(map(bool, verdicts)) for verdicts in zip(*found.verdicts)]
   others = [
     course
     for course in found.courses
-    if course.key not in chosen
+    if course.key not in known
     and any(is_seen and left > 0 for is_seen, left in zip(course.is_seen, room))
   ]
   readings, verdicts = list(found.readings), list(found.verdicts)
-  for reading in _read(frames, found.follower.choose(others), before, predictors):
+  chosen = found.follower.choose(others)
+  for reading in read_settled_faces(frames, chosen, before.faces, predictors['primary']):
     its = [
       verdict if verdict == GOOD and left > 0 else None
-      for verdict, left in zip(_verdicts(reading, before.faces), room)
+      for verdict, left in zip(verdicts_of(reading, before.faces), room)
     ]
     if any(its):
       readings.append(reading)
       verdicts.append(its)
       room = [left - (verdict is not None) for verdict, left in zip(its, room)]
   return dataclasses.replace(found, readings=readings, verdicts=verdicts)
-
-
-def _read(
-  frames: Sequence[np.ndarray],
-  chosen: Sequence[Course],
-  before: ShotState,
-  predictors: Mapping[str, Predictor],
-) -> list[Reading]:
-  """The masks of faces; where one is not in the middle of its crop, it is looked at again there."""
-  readings = read_faces(frames, chosen, before.faces, predictors['primary'])
-  for _ in range(_SETTLING):
-    moved = {
-      place: course for place, reading in enumerate(readings) if (course := settled(reading))
-    }
-    if not moved:
-      break
-    again = read_faces(frames, list(moved.values()), before.faces, predictors['primary'])
-    for place, reading in zip(moved, again):
-      readings[place] = reading
-  return readings
-
-
-def _verdicts(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
-  """What to think of a face's masks; one that was seen well may be half hidden for a while."""
-  course = reading.course
-  seen = list(zip(course.poses, course.is_seen, reading.evidence, strict=True))
-  known = [pose for pose, is_seen, evidence in seen if is_seen and evidence.is_whole]
-  if course.key in before:
-    known.append(before[course.key].pose)
-  verdicts: Verdicts = []
-  for pose, is_seen, evidence in seen:
-    is_where_it_was = any(_is_near(pose, other) for other in known)
-    is_good = evidence.is_whole or (evidence.is_face and not known)
-    if is_seen and (is_good or (evidence.is_like and is_where_it_was)):
-      verdicts.append(GOOD)
-      known.append(pose)
-    else:
-      verdicts.append(DOUBTFUL if evidence.is_sure else None)
-  return verdicts
-
-
-def _is_near(pose: Pose, other: Pose) -> bool:
-  """Whether a half hidden face can be the one that was there: it has neither leapt nor turned."""
-  turn = abs(np.arctan2(np.sin(pose.roll - other.roll), np.cos(pose.roll - other.roll)))
-  away = np.hypot(pose.x - other.x, pose.y - other.y)
-  return bool(turn <= _TURN and away <= _LEAP * other.size)
-
-
-def _is_unseen(first: _Pass, looks: Mapping[int, Sequence]) -> bool:
-  """Whether the finder sees no face at all, or not one that is followed."""
-  return not any(looks.values()) or not all(r.course.is_seen.any() for r in first.readings)
-
-
-def _look_into_parts(
-  finder: Finder,
-  frames: Sequence[np.ndarray],
-  looks: dict[int, list],
-  time: int,
-  before: ShotState,
-) -> Pause:
-  """Adds smaller faces to what the finder saw at a time, where more are wanted than it saw."""
-  if before.follower.max_faces == 1 or len(looks[time]) >= before.follower.max_faces:
-    return before.parts
-  if before.parts.left:
-    return before.parts.shorter()
-  smaller = [
-    face
-    for face in look_into_parts(finder, frames[time])
-    if all(shared(face.pose, other.pose) < ONE for other in looks[time])
-  ]
-  looks[time] = [*looks[time], *smaller]
-  return before.parts.after(helped=bool(smaller))
-
-
-def _look_harder(
-  finder: Finder, frames: Sequence[np.ndarray], looks: dict[int, list], times: Sequence[int]
-) -> None:
-  """Adds to what the finder saw; where the middle of the times shows nothing, no other will."""
-  middle = times[len(times) // 2]
-  for time in (middle, *(time for time in times if time != middle)):
-    found = look_harder(finder, frames[time])
-    if not found:
-      return
-    looks[time] = distinct([*looks[time], *found])
-
-
-def _parted(first: _Pass) -> tuple[list[Course], list[Course]]:
-  """The courses whose masks are all of a face, and those seen where they are not."""
-  accepted, rejected = [], []
-  for reading, verdicts in zip(first.readings, first.verdicts):
-    if all(verdicts):
-      accepted.append(reading.course)
-    elif any(is_seen and not verdict for is_seen, verdict in zip(reading.course.is_seen, verdicts)):
-      rejected.append(reading.course)
-  return accepted, rejected
-
-
-def _look_upside_down(
-  finder: Finder,
-  frames: Sequence[np.ndarray],
-  looks: dict[int, list],
-  accepted: Sequence[Course],
-  rejected: Sequence[Course],
-) -> None:
-  """Puts surer finds in the places of those that may be of hanging heads."""
-
-  def found(times: Sequence[int]) -> dict[int, list]:
-    return {
-      time: [
-        face
-        for face in faces
-        if any(shared(face.pose, course.poses[time]) >= ONE for course in rejected)
-        and not any(shared(face.pose, course.poses[time]) > _CLOSE for course in accepted)
-      ]
-      for time, faces in look_upside_down(finder, frames, times).items()
-    }
-
-  middle = len(frames) // 2
-  if not rejected or not (seen := found([middle]))[middle]:
-    return
-  seen |= found([time for time in range(len(frames)) if time != middle])
-  for time, faces in seen.items():
-    looks[time] = distinct([*looks[time], *faces])
 
 
 def _told_apart(first: _Pass, second: _Pass) -> _Pass:

@@ -13,12 +13,8 @@ from fmx.models.heads import Head, upsample
 from fmx.models.resnet import Features
 
 DROPOUT = 0.5  # Share of the values of fc6 and fc7 that training drops, in both papers.
-RATES = (
-  6,
-  12,
-  18,
-  24,
-)  # Of ASPP's branches (ASPP-L in Chen et al. 2018), in positions of stride 8.
+# Of ASPP's branches (ASPP-L in Chen et al. 2018), in positions of stride 8.
+RATES = (6, 12, 18, 24)
 _deeplab_init = nn.initializers.normal(0.01)  # As in DeepLab's definition of the network.
 
 

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 
-from fmx.data.pipeline import FrameWindows, Windows
+from fmx.data.prepared import Windows
+from fmx.data.views import FrameWindows
 from fmx.evaluation import confusion
 from fmx.summary import Summary
 from fmx.train.stages import Stage

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from fmx import weights
-from fmx.train.stages import Stage, trained_variables
+from fmx.train.handover import trained_variables
+from fmx.train.stages import Stage
 
 
 def trained_models(stages: Sequence[Stage]) -> dict[str, weights.Model]:

@@ -90,39 +90,10 @@ def train(
     ValueError: the loss is no number, or the batch does not fit the devices.
     OSError: a checkpoint cannot be read or written.
   """
-  network = FinderNetwork(**options.network, axis_name=AXIS)
-  tx = finder_step.optimizer(
-    learning_rate=options.learning_rate,
-    warmup=options.warmup,
-    steps=options.steps,
-    weight_decay=options.weight_decay,
-    average=options.average,
-  )
-  fresh = functools.partial(_fresh, options)
-  like = jax.eval_shape(lambda: create_state(fresh(), tx, jax.random.key(0)))
   checkpoints = Checkpoints(folder / CHECKPOINTS, best='found')
-  restored = checkpoints.restore_latest(like)
-  if restored is None:
-    state = create_state(options.begin or jax.jit(fresh)(), tx, jax.random.key(options.seed))
-  else:
-    _logger.info('Finder: going on from step %d.', restored[0])
-    state = replicate(restored[1])
+  state, step_fn = _start(options, checkpoints)
   first = int(state.step)
   leader = jax.process_index() == 0
-
-  def save(step: int, state: TrainState) -> weights.FinderModel:
-    model = _model(options, state, trained)
-    results = validate(model)
-    summary.scalars(step, {f'validation/{name}': value for name, value in results.items()})
-    _logger.info('Finder, step %d: %s', step, results)
-    checkpoints.save(step, state, results)
-    if leader:
-      weights.save(folder.parent / weights.FOLDER, {weights.FINDER: model})
-    return model
-
-  step_fn = parallel(
-    functools.partial(finder_step.train_step, network=network, tx=tx, axis_name=AXIS)
-  )
   drawn = batches(
     painter,
     batch_size=options.batch_size,
@@ -151,12 +122,41 @@ def train(
         recent = []
       if is_due:
         go_on = progress.pause()
-        save(step, state)
+        model = _model(options, state, trained)
+        results = validate(model)
+        summary.scalars(step, {f'validation/{name}': value for name, value in results.items()})
+        _logger.info('Finder, step %d: %s', step, results)
+        checkpoints.save(step, state, results)
+        if leader:
+          weights.save(folder.parent / weights.FOLDER, {weights.FINDER: model})
         if stop:
           message = f'Finder: stopped and saved at step {step}; the same command goes on.'
           raise Stopped(message, status=128 + stop)
         go_on()
   return _model(options, state, trained)
+
+
+def _start(options: Options, checkpoints: Checkpoints) -> tuple[TrainState, Callable]:
+  """The state to go on from, and the step function on all devices."""
+  network = FinderNetwork(**options.network, axis_name=AXIS)
+  tx = finder_step.optimizer(
+    learning_rate=options.learning_rate,
+    warmup=options.warmup,
+    steps=options.steps,
+    weight_decay=options.weight_decay,
+    average=options.average,
+  )
+  step_fn = parallel(
+    functools.partial(finder_step.train_step, network=network, tx=tx, axis_name=AXIS)
+  )
+  fresh = functools.partial(_fresh, options)
+  like = jax.eval_shape(lambda: create_state(fresh(), tx, jax.random.key(0)))
+  restored = checkpoints.restore_latest(like)
+  if restored is not None:
+    _logger.info('Finder: going on from step %d.', restored[0])
+    return replicate(restored[1]), step_fn
+  begun = options.begin or jax.jit(fresh)()
+  return create_state(begun, tx, jax.random.key(options.seed)), step_fn
 
 
 def _fresh(options: Options) -> Mapping[str, Any]:

@@ -9,11 +9,13 @@ import jax
 
 from fmx.checkpoint import Checkpoints
 from fmx.data import pipeline
+from fmx.data.eval_batches import eval_batches
 from fmx.evaluation import pictures, run
 from fmx.stopping import Stopped, stop_requests
 from fmx.summary import Progress, Summary
 from fmx.train.epoch import EpochMetrics
-from fmx.train.stages import STAGES, Stage, initial_variables
+from fmx.train.handover import initial_variables
+from fmx.train.stages import STAGES, Stage
 from fmx.train.step import TrainState, Variables, create_state, replicate
 from tfds_300vw.pictures import sheet
 
@@ -119,7 +121,7 @@ def eval_windows(
     keep_frames: Whether the windows keep their frames.
   """
   data = stage.config.data
-  batches = pipeline.eval_batches(
+  batches = eval_batches(
     stage.windows(split),
     image_size=data.image_size,
     clip_length=data.clip_length,

@@ -168,13 +168,7 @@ def train_step(
     opt_state=opt_state,
   )
   if state.average is not None:
-    keep = jnp.minimum(average, (1.0 + state.step) / (10.0 + state.step))
-    mean = jax.tree.map(
-      lambda old, new: keep * old + (1.0 - keep) * new,
-      state.average,
-      Variables(new_state.params, new_state.batch_stats),
-    )
-    new_state = new_state.replace(average=mean)
+    new_state = _with_average(new_state, average, state.step)
   return new_state, StepMetrics(counts=counts, finite=finite, **scalars)
 
 
@@ -239,6 +233,17 @@ def confusion(labels: jax.Array, predictions: jax.Array, num_classes: int) -> ja
   """
   pairs = labels.astype(jnp.int32) * num_classes + predictions
   return jnp.bincount(pairs.ravel(), length=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _with_average(state: TrainState, average: float, steps: jax.Array) -> TrainState:
+  """The state after a step whose average has taken in its variables; `steps` were taken before."""
+  keep = jnp.minimum(average, (1.0 + steps) / (10.0 + steps))
+  mean = jax.tree.map(
+    lambda old, new: keep * old + (1.0 - keep) * new,
+    state.average,
+    Variables(state.params, state.batch_stats),
+  )
+  return state.replace(average=mean)
 
 
 def _freeze(params: Any, trainable: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from fmx.data import pipeline
+from fmx.data import eval_batches, pipeline
 from fmx.data.prepared import FrameExamples, open_dataset
 from fmx.data.spoiling import Spoiling
 from fmx.data.transforms import resize_frame
@@ -104,7 +104,7 @@ def test_a_batch_that_does_not_divide_is_refused(view):
 def test_evaluation_has_each_window_once(dataset):
   windows = FrameWindows(dataset, 'test', VIEW, 40)
   batches = list(
-    pipeline.eval_batches(windows, image_size=24, clip_length=1, batch_size=4, num_devices=2)
+    eval_batches.eval_batches(windows, image_size=24, clip_length=1, batch_size=4, num_devices=2)
   )
   kept = [window for batch in batches for window in batch.windows]
   assert [window.clip for window in kept] == [window.clip for window in windows]

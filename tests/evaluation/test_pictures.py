@@ -1,6 +1,6 @@
 import numpy as np
 
-from fmx.data.pipeline import EvalWindow
+from fmx.data.eval_batches import EvalWindow
 from fmx.evaluation import pictures
 from tfds_300vw import pictures as painting
 

@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from fmx.baselines import smoothing
 from fmx.baselines.dense_crf import DenseCRF
-from fmx.data import pipeline
+from fmx.data.eval_batches import eval_batches
 from fmx.data.prepared import Windows, open_dataset
 from fmx.data.transforms import resize_frame
 from fmx.evaluation import run
@@ -26,7 +26,7 @@ def dataset():
 def windows(dataset, split='validation', batch_size=4, num_devices=4, predict=None, **options):
   """Every window with what a network says that sees colours and the number of the frame."""
   predict = predict or parallel_eval(lambda _, batch: brightness(batch['video']))
-  batches = pipeline.eval_batches(
+  batches = eval_batches(
     Windows(dataset, split, 5, keep_rest=True),
     image_size=32,
     clip_length=5,

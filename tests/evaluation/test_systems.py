@@ -10,8 +10,8 @@ from small_datasets import centered_labels, write_released
 
 from fmx import jobs
 from fmx.baselines.dense_crf import DenseCRF
-from fmx.data import pipeline
-from fmx.data.prepared import open_dataset
+from fmx.data.eval_batches import clip_windows, eval_batches
+from fmx.data.prepared import Windows, open_dataset
 from fmx.data.transforms import resize_frame
 from fmx.evaluation import protocol, run, tables
 from fmx.evaluation.systems import evaluate
@@ -55,7 +55,7 @@ def labels_like_the_truth(frames, boxes):
 
 
 def clips(dataset):
-  return list(pipeline.clip_windows(dataset, SPLIT, clip_length=LENGTH))
+  return list(clip_windows(dataset, SPLIT, clip_length=LENGTH))
 
 
 def expected_counts(model, dataset, *, whole_clips):
@@ -129,8 +129,8 @@ def test_smoothing_and_the_crf_are_those_of_the_evaluation_of_a_checkpoint(
   results, dataset, models
 ):
   apply = jax.jit(models['fcn'].network.apply)
-  listed = pipeline.Windows(dataset, SPLIT, LENGTH, keep_rest=True)
-  batches = pipeline.eval_batches(
+  listed = Windows(dataset, SPLIT, LENGTH, keep_rest=True)
+  batches = eval_batches(
     listed, image_size=32, clip_length=LENGTH, batch_size=1, num_devices=1, keep_frames=True
   )
   windows = list(

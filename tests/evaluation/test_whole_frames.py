@@ -126,6 +126,22 @@ def test_frames_of_one_video_are_labelled_together_and_by_every_system(frames):
   assert results['moved'].draw_worst().ndim == 3
 
 
+def test_the_labels_own_stillness_is_told_beside_that_of_the_masks(frames):
+  places = (50, 50, 56, 50, 50, 50)  # The face leaps for a moment, and its labels with it.
+  shown = [example('a', number, face((x, 50), 60)) for number, x in enumerate(places, start=1)]
+  shown.append(example('b', 1))  # Nobody.
+
+  def still(images, poses):
+    for index, image in enumerate(images):
+      labels = face_mask.landmarks_to_mask(face((50, 50), 60), *image.shape[:2])
+      yield FrameMasks(index, labels, (labels > 0).astype(np.uint8), (), is_cut=index == 4)
+
+  result = whole_frames.evaluate({'s': still}, frames(*shown), 'test')['s'].result()
+  assert result['temporal']['pairs'] == 4  # What a system takes for a cut divides its own masks,
+  assert result['temporal_labels']['pairs'] == 5  # not the labels.
+  assert result['temporal']['flicker'] == 0 < result['temporal_labels']['flicker']
+
+
 def test_hidden_faces_keep_their_labels(frames):
   shown = [example('a', 1, face((70, 50), 60)), example('b', 1, face((70, 50), 60))]
   seen = []

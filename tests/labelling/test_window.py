@@ -1,110 +1,49 @@
-import types
-
 import numpy as np
-import pytest
 
 from fmx.finding.follower import Follower
 from fmx.finding.looking import Seen
-from fmx.finding.verification import Evidence
+from fmx.finding.looking_again import Pause
 from fmx.labelling import window
-from fmx.labelling.faces import FaceState
-from fmx.labelling.window import Pause, ShotState
+from fmx.labelling.window import ShotState
 from tfds_300vw.pose import Pose
 
-FACE = Evidence(True, False, np.zeros(3), True, True)
-SURE = Evidence(True, False, np.zeros(3), False, True)  # Half of one, of which the network is sure.
-HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
-NONE = Evidence(False, False, np.zeros(3), False, False)
 LARGE = Seen(Pose(200.0, 100.0, 80.0, 0.0), np.zeros((5, 2)), 0.9)
 SMALL = Seen(Pose(30.0, 40.0, 12.0, 0.0), np.zeros((5, 2)), 0.9)
-
-
-def verdicts(*evidence, seen=True, before=(), poses=None):
-  poses = poses or [LARGE.pose] * len(evidence)
-  course = types.SimpleNamespace(key=7, poses=poses, is_seen=np.full(len(evidence), seen))
-  reading = types.SimpleNamespace(course=course, evidence=evidence)
-  return window._verdicts(reading, {key: FaceState(None, {}, LARGE.pose) for key in before})
-
-
-@pytest.mark.parametrize(
-  ('evidence', 'before', 'expected'),
-  [
-    ((HALF, HALF), (), [None, None]),  # No face begins like that.
-    ((HALF, FACE, HALF, NONE), (), ['good', 'good', 'good', None]),
-    ((HALF, NONE), (7,), ['good', None]),  # It was there in the window before.
-    ((HALF,), (6,), [None]),  # Another one was.
-  ],
-)
-def test_a_face_that_was_seen_well_may_be_half_hidden(evidence, before, expected):
-  assert verdicts(*evidence, before=before) == expected
-
-
-@pytest.mark.parametrize(
-  ('pose', 'expected'),
-  [
-    (Pose(210.0, 90.0, 90.0, 0.3), 'good'),
-    (Pose(230.0, 100.0, 80.0, 0.0), None),  # 30 of 80 pixels away.
-    (Pose(200.0, 100.0, 80.0, 0.6), None),  # Turned by 34 degrees.
-    (Pose(200.0, 100.0, 80.0, 6.2), 'good'),  # By -5.
-  ],
-)
-def test_half_a_face_that_leapt_or_turned_is_none(pose, expected):
-  assert verdicts(FACE, HALF, before=(7,), poses=[LARGE.pose, pose]) == ['good', expected]
-  assert verdicts(HALF, before=(7,), poses=[pose]) == [expected]
-
-
-def test_half_a_face_may_begin_but_no_other_takes_its_place():
-  turned = Pose(210.0, 110.0, 75.0, 2.9)  # The forehead of a hanging head, taken for a chin.
-  assert verdicts(SURE) == ['good']
-  assert verdicts(SURE, before=(7,), poses=[turned]) == [None]
-  assert verdicts(FACE, SURE, poses=[LARGE.pose, turned]) == ['good', None]
-  assert verdicts(FACE, before=(7,), poses=[turned]) == ['good']
-
-
-def test_half_a_face_may_move_on_little_by_little():
-  poses = [Pose(200.0 + 20 * step, 100.0, 80.0, 0.4 * step) for step in range(1, 6)]
-  assert verdicts(*[HALF] * 5, before=(7,), poses=poses) == ['good'] * 5
-
-
-def test_what_the_finder_does_not_see_is_not_known_by_half():
-  assert verdicts(FACE, HALF, seen=False, before=(7,)) == [None, None]
+FRAMES = [np.zeros((200, 300, 3), np.uint8)] * 5
 
 
 class FindsInParts:
-  """Sees the small face in the first of four enlarged parts, or nothing."""
+  """Sees some faces in whole frames, and others in the first of four enlarged parts."""
 
-  def __init__(self, *found):
-    self.found, self.looks = list(found), 0
+  def __init__(self, seen, *in_parts):
+    self.seen, self.in_parts, self.looks = seen, list(in_parts), 0
 
   def __call__(self, frames):
-    self.looks += len(frames)
+    if frames.shape[1:3] == (200, 300):
+      return [self.seen] * len(frames)
     assert frames.shape[1:3] == (120, 180)  # Three fifths of each side.
-    return [self.found, [], [], []]
-
-
-def look_into_parts(finder, state, seen):
-  looks = {2: list(seen)}
-  pause = window._look_into_parts(finder, [np.zeros((200, 300, 3), np.uint8)] * 5, looks, 2, state)
-  return pause, [face.pose for face in looks[2]]
+    self.looks += len(frames)
+    return [self.in_parts, [], [], []]
 
 
 def test_smaller_faces_are_looked_for_where_more_are_wanted():
-  finder = FindsInParts(SMALL)
-  pause, seen = look_into_parts(finder, ShotState(Follower(max_faces=2)), [LARGE])
-  assert seen == [LARGE.pose, SMALL.pose]
+  finder = FindsInParts([LARGE], SMALL)
+  looks, pause = window._first_looks(finder, FRAMES, ShotState(Follower(max_faces=2)))
+  assert {time: len(seen) for time, seen in looks.items()} == {0: 1, 2: 2, 4: 1}
+  assert [face.pose for face in looks[2]] == [LARGE.pose, SMALL.pose]
   assert pause == Pause()  # So the next window looks again.
-  for wanted in (1, 2):
-    seen = [LARGE, SMALL][:wanted]
-    assert len(look_into_parts(finder, ShotState(Follower(wanted)), seen)[1]) == wanted
-  assert finder.looks == 4
+  for wanted, seen in ((1, [LARGE]), (1, []), (2, [LARGE, SMALL])):
+    enough = FindsInParts(seen, SMALL)
+    window._first_looks(enough, FRAMES, ShotState(Follower(wanted)))
+    assert not enough.looks
 
 
 def test_where_that_helps_nothing_it_is_done_ever_less_often():
-  finder, state, looked = FindsInParts(), ShotState(Follower(max_faces=2)), []
+  finder, state, looked = FindsInParts([LARGE]), ShotState(Follower(max_faces=2)), []
   for index in range(16):
     before = finder.looks
-    pause, seen = look_into_parts(finder, state, [LARGE])
-    assert seen == [LARGE.pose]
+    looks, pause = window._first_looks(finder, FRAMES, state)
+    assert [face.pose for face in looks[2]] == [LARGE.pose]
     state = ShotState(Follower(max_faces=2), parts=pause)
     looked += [index] * (finder.looks > before)
   assert looked == [0, 1, 3, 7, 13]  # Pauses of 0, 1, 3, 5, and 5 windows.

@@ -14,7 +14,7 @@ from fmx import jobs, weights
 from fmx.data.prepared import open_dataset
 from fmx.models import pretrained, segmenter
 from fmx.models.resnet import normalize
-from fmx.train import stages
+from fmx.train import handover, stages
 
 OPTIONS = {
   'log_every': 1,
@@ -174,7 +174,7 @@ def test_a_trunk_begins_with_what_the_file_makes_of_training_frames(tmp_path):
   pytest.importorskip('onnx', reason='onnx is not installed')
   path = small_onnx.resnet(width=2, stem=4, blocks=(1, 1, 1, 1)).save(tmp_path / 'folded.onnx')
   stage = stage_of('eye', model__pretrained=str(path))
-  variables, origin = stages.initial_variables(stage, None)
+  variables, origin = handover.initial_variables(stage, None)
   assert origin.startswith(f'Weights from {path}:\n')
   assert 'variables dropped: stage3_block0' in origin
   kernel, bias = pretrained.read_onnx(path)['1']
@@ -195,7 +195,7 @@ def test_a_trunk_begins_with_what_the_file_makes_of_training_frames(tmp_path):
 @pytest.mark.usefixtures('tiny_network')
 def test_a_network_begins_with_weights_that_were_handed_on(trained):
   stage = stage_of('eye', model__pretrained=str(trained))
-  variables, origin = stages.initial_variables(stage, None)
+  variables, origin = handover.initial_variables(stage, None)
   assert origin == f'Weights from {trained}.'
   jax.tree.map(
     np.testing.assert_array_equal, variables, dict(weights.load(trained)['eye'].variables)
@@ -205,14 +205,14 @@ def test_a_network_begins_with_weights_that_were_handed_on(trained):
 @pytest.mark.usefixtures('tiny_network')
 def test_weights_of_another_region_or_network_are_no_beginning(trained, monkeypatch):
   with pytest.raises(ValueError, match="the network of 'eye' is missing: it has mouth"):
-    stages.initial_variables(stage_of('eye', model__pretrained=str(trained / 'mouth')), None)
+    handover.initial_variables(stage_of('eye', model__pretrained=str(trained / 'mouth')), None)
   stage = stage_of('eye', model__pretrained=str(trained))
   other = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), stage.shapes
   )
   monkeypatch.setitem(vars(stage), 'shapes', other)
   with pytest.raises(ValueError, match="the network of 'eye' is of another network: see model"):
-    stages.initial_variables(stage, None)
+    handover.initial_variables(stage, None)
 
 
 @pytest.mark.usefixtures('tiny_network')
@@ -225,7 +225,7 @@ def test_several_processes_begin_alike(monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   for process in range(2):
     monkeypatch.setattr(jax, 'process_index', lambda process=process: process)
-    stages.initial_variables(stage_of('eye', model__pretrained='there.onnx'), None)
+    handover.initial_variables(stage_of('eye', model__pretrained='there.onnx'), None)
   np.testing.assert_array_equal(*videos)
 
 

@@ -16,7 +16,7 @@ from fmx import jobs, stopping
 from fmx.data.prepared import Windows, open_dataset
 from fmx.models import segmenter
 from fmx.summary import Summary
-from fmx.train import epoch, loop, stages
+from fmx.train import epoch, handover, loop, stages
 from fmx.train.step import StepMetrics
 
 EPOCH_STEPS = {'fcn': 5, 'convlstm': 1}  # 23 frames in batches of 4; 4 windows of 5 in one of 4.
@@ -128,7 +128,7 @@ def test_the_best_epoch_by_validation_goes_on_and_frozen_layers_stay(copied, cap
   assert fcn.checkpoints().steps == [5, 10]
   # Their metrics are all that tells which epoch is the best.
   (copied / 'fcn/checkpoints/5/metrics/metrics').write_text(json.dumps({'miou': 0.9}))
-  step, best, metrics = stages.trained_variables(fcn)
+  step, best, metrics = handover.trained_variables(fcn)
   assert (step, metrics) == (5, {'miou': 0.9})
   shutil.rmtree(copied / 'convlstm')
   (copied / 'config.json').unlink()
@@ -144,7 +144,7 @@ def test_the_best_epoch_by_validation_goes_on_and_frozen_layers_stay(copied, cap
 
 
 def test_with_gamma_everything_but_the_running_averages_learns(trained):
-  _, best, _ = stages.trained_variables(stage_of(trained[0], 'fcn'))
+  _, best, _ = handover.trained_variables(stage_of(trained[0], 'fcn'))
   _, state = newest(trained[0], 'convlstm')
   assert_same(state.batch_stats, best['batch_stats'])
   moved = np.abs(state.params['conv']['kernel'] - best['params']['conv']['kernel']).max()

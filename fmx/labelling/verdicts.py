@@ -1,0 +1,45 @@
+"""What to think of the masks of a face, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fmx.labelling.faces import FaceState, Reading
+from fmx.labelling.frame_masks import DOUBTFUL, GOOD
+from tfds_300vw.pose import Pose
+
+Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
+_LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians.
+
+
+def verdicts_of(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
+  """What to think of a face's masks; one that was seen well may be half hidden for a while.
+
+  Args:
+    reading: Of the face in a window.
+    before: What the window before left, by key of the track.
+  """
+  course = reading.course
+  seen = list(zip(course.poses, course.is_seen, reading.evidence, strict=True))
+  known = [pose for pose, is_seen, evidence in seen if is_seen and evidence.is_whole]
+  if course.key in before:
+    known.append(before[course.key].pose)
+  verdicts: Verdicts = []
+  for pose, is_seen, evidence in seen:
+    is_where_it_was = any(_is_near(pose, other) for other in known)
+    is_good = evidence.is_whole or (evidence.is_face and not known)
+    if is_seen and (is_good or (evidence.is_like and is_where_it_was)):
+      verdicts.append(GOOD)
+      known.append(pose)
+    else:
+      verdicts.append(DOUBTFUL if evidence.is_sure else None)
+  return verdicts
+
+
+def _is_near(pose: Pose, other: Pose) -> bool:
+  """Whether a half hidden face can be the one that was there: it has neither leapt nor turned."""
+  turn = abs(np.arctan2(np.sin(pose.roll - other.roll), np.cos(pose.roll - other.roll)))
+  away = np.hypot(pose.x - other.x, pose.y - other.y)
+  return bool(turn <= _TURN and away <= _LEAP * other.size)

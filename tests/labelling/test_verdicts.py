@@ -1,0 +1,66 @@
+import types
+
+import numpy as np
+import pytest
+
+from fmx.finding.verification import Evidence
+from fmx.labelling.faces import FaceState
+from fmx.labelling.verdicts import verdicts_of
+from tfds_300vw.pose import Pose
+
+FACE = Evidence(True, False, np.zeros(3), True, True)
+SURE = Evidence(True, False, np.zeros(3), False, True)  # Half of one, of which the network is sure.
+HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
+NONE = Evidence(False, False, np.zeros(3), False, False)
+HERE = Pose(200.0, 100.0, 80.0, 0.0)
+
+
+def verdicts(*evidence, seen=True, before=(), poses=None):
+  poses = poses or [HERE] * len(evidence)
+  course = types.SimpleNamespace(key=7, poses=poses, is_seen=np.full(len(evidence), seen))
+  reading = types.SimpleNamespace(course=course, evidence=evidence)
+  return verdicts_of(reading, {key: FaceState(None, {}, HERE) for key in before})
+
+
+@pytest.mark.parametrize(
+  ('evidence', 'before', 'expected'),
+  [
+    ((HALF, HALF), (), [None, None]),  # No face begins like that.
+    ((HALF, FACE, HALF, NONE), (), ['good', 'good', 'good', None]),
+    ((HALF, NONE), (7,), ['good', None]),  # It was there in the window before.
+    ((HALF,), (6,), [None]),  # Another one was.
+  ],
+)
+def test_a_face_that_was_seen_well_may_be_half_hidden(evidence, before, expected):
+  assert verdicts(*evidence, before=before) == expected
+
+
+@pytest.mark.parametrize(
+  ('pose', 'expected'),
+  [
+    (Pose(210.0, 90.0, 90.0, 0.3), 'good'),
+    (Pose(230.0, 100.0, 80.0, 0.0), None),  # 30 of 80 pixels away.
+    (Pose(200.0, 100.0, 80.0, 0.6), None),  # Turned by 34 degrees.
+    (Pose(200.0, 100.0, 80.0, 6.2), 'good'),  # By -5.
+  ],
+)
+def test_half_a_face_that_leapt_or_turned_is_none(pose, expected):
+  assert verdicts(FACE, HALF, before=(7,), poses=[HERE, pose]) == ['good', expected]
+  assert verdicts(HALF, before=(7,), poses=[pose]) == [expected]
+
+
+def test_half_a_face_may_begin_but_no_other_takes_its_place():
+  turned = Pose(210.0, 110.0, 75.0, 2.9)  # The forehead of a hanging head, taken for a chin.
+  assert verdicts(SURE) == ['good']
+  assert verdicts(SURE, before=(7,), poses=[turned]) == [None]
+  assert verdicts(FACE, SURE, poses=[HERE, turned]) == ['good', None]
+  assert verdicts(FACE, before=(7,), poses=[turned]) == ['good']
+
+
+def test_half_a_face_may_move_on_little_by_little():
+  poses = [Pose(200.0 + 20 * step, 100.0, 80.0, 0.4 * step) for step in range(1, 6)]
+  assert verdicts(*[HALF] * 5, before=(7,), poses=poses) == ['good'] * 5
+
+
+def test_what_the_finder_does_not_see_is_not_known_by_half():
+  assert verdicts(FACE, HALF, seen=False, before=(7,)) == [None, None]
