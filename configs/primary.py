@@ -294,6 +294,7 @@ def view() -> ConfigDict:
       'people': 0.65,  # Share of the windows with landmarks that people placed.
       'every': 5,  # Of a video, each frame of this number.
       'empty': 0.0,  # Probability of a window without a face.
+      'fineness': 1,  # Pixels of the labels to one of the window, along each axis: soft edges.
     }
   )
 

@@ -28,6 +28,8 @@ class View:
     people: Share of the windows whose landmarks people placed; the rest comes from videos.
     every: Of a video each frame of this number is used.
     empty: Share of the windows that look at no face at all.
+    fineness: Labels' pixels to one of the window, along each axis. More than one makes edges soft:
+      a pixel counts for each class by the share that it covers.
   """
 
   region: str
@@ -39,6 +41,7 @@ class View:
   people: float = 0.65
   every: int = 5
   empty: float = 0.0
+  fineness: int = 1
 
   def __post_init__(self) -> None:
     """Refuses values out of range.
@@ -53,10 +56,10 @@ class View:
     for name in ('scale', 'shift', 'flip', 'people', 'empty'):
       if not 0 <= getattr(self, name) <= 1:
         raise ValueError(f'view.{name} is {getattr(self, name)}; it must be from 0 to 1.')
-    if self.margin <= 0 or self.every < 1 or self.roll < 0:
+    if self.margin <= 0 or self.every < 1 or self.roll < 0 or self.fineness < 1:
       raise ValueError(
-        f'view has the margin {self.margin}, every {self.every} and the roll {self.roll}; they '
-        'must be above 0, at least 1 and at least 0.'
+        f'view has the margin {self.margin}, every {self.every}, the roll {self.roll} and the '
+        f'fineness {self.fineness}; they must be above 0, at least 1, at least 0 and at least 1.'
       )
 
 
@@ -146,7 +149,10 @@ class TrainView:
   side: int
 
   def __call__(self, _: int, rng: np.random.Generator) -> dict[str, np.ndarray | np.int32]:
-    """Draws one: 'video' uint8 [1, S, S, 3], 'labels' uint8 [1, S, S], 'window' int32."""
+    """Draws one: 'video' uint8 [1, S, S, 3], 'labels' uint8 [1, nS, nS], 'window' int32.
+
+    n is the view's fineness.
+    """
     index = self._draw_frame(rng)
     example = self.windows.frame(index)
     if len(example.landmarks) == 0 or rng.random() < self.view.empty:
@@ -178,7 +184,7 @@ class TrainView:
     eyes = pose.move(pose.five_points(landmarks)[:2], matrix)
     return (
       cut(example.image, matrix, self.side),
-      draw(landmarks, matrix, self.side, self.view.region),
+      draw(landmarks, matrix, self.side, self.view.region, self.view.fineness),
       eyes,
     )
 
@@ -187,7 +193,7 @@ class TrainView:
   ) -> tuple[np.ndarray, np.ndarray, None]:
     """A window beside the faces; one on grey noise where they leave no room."""
     height, width = example.image.shape[:2]
-    labels = np.zeros((self.side, self.side), np.uint8)
+    labels = np.zeros((self.side * self.view.fineness,) * 2, np.uint8)
     taken = np.concatenate([_around(example.landmarks), example.others])
     for _ in range(10):
       size = float(np.exp(rng.uniform(np.log(24), np.log(max(min(height, width), 25)))))
@@ -212,7 +218,9 @@ class TrainView:
     return cut(example.image, seen.matrix(self.side, margin=1.3), self.side)
 
 
-def draw(landmarks: np.ndarray, matrix: np.ndarray, side: int, region: str) -> np.ndarray:
+def draw(
+  landmarks: np.ndarray, matrix: np.ndarray, side: int, region: str, fineness: int = 1
+) -> np.ndarray:
   """The labels of a window.
 
   Args:
@@ -220,12 +228,16 @@ def draw(landmarks: np.ndarray, matrix: np.ndarray, side: int, region: str) -> n
     matrix: [2, 3], from the frame to the window.
     side: Of the window, pixels.
     region: Whose class ids.
+    fineness: n, pixels of the labels to one of the window along each axis.
 
   Returns:
-    uint8 [side, side], the region's own ids.
+    uint8 [n * side, n * side], the region's own ids.
   """
   moved = pose.move(np.asarray(landmarks, np.float64), matrix)
-  return face_mask.region_labels(face_mask.landmarks_to_mask(moved, side, side), region)
+  # Of n pixels to one, the middle ones lie around its centre.
+  moved = fineness * moved + (fineness - 1) / 2
+  size = fineness * side
+  return face_mask.region_labels(face_mask.landmarks_to_mask(moved, size, size), region)
 
 
 def _around(landmarks: np.ndarray) -> np.ndarray:

@@ -120,7 +120,8 @@ def train_step(
 
   Args:
     state: The state before the step.
-    batch: This device's share: 'video' [B, T, H, W, 3] and 'labels' [B, T, H, W].
+    batch: This device's share: 'video' [B, T, H, W, 3] and 'labels' [B, T, nH, nW]. With n > 1 a
+      pixel of the video counts n² times, each time with the label of a part of it.
     model: Applied as `model.apply(variables, video, train=use_batch_stats)` -> (logits
       [B, T, H, W, K], carry). With batch norm, its own axis_name must be the one given here.
     loss: From `fmx.losses`: (logits, labels, *, axis_name) -> the loss of the global batch.
@@ -146,6 +147,7 @@ def train_step(
       mutable=['batch_stats'] if use_batch_stats else [],
       rngs={'dropout': _device_key(state, axis_name)},
     )
+    logits = _repeated(logits, batch['labels'].shape[-1] // logits.shape[-2])
     value = loss(logits, batch['labels'], axis_name=axis_name)
     return value, (logits, updates.get('batch_stats', state.batch_stats))
 
@@ -244,6 +246,13 @@ def _with_average(state: TrainState, average: float, steps: jax.Array) -> TrainS
     Variables(state.params, state.batch_stats),
   )
   return state.replace(average=mean)
+
+
+def _repeated(logits: jax.Array, times: int) -> jax.Array:
+  """Logits [..., H, W, K] as [..., nH, nW, K]: each pixel n times along both axes."""
+  if times == 1:
+    return logits
+  return jnp.repeat(jnp.repeat(logits, times, axis=-3), times, axis=-2)
 
 
 def _freeze(params: Any, trainable: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from small_datasets import face
@@ -167,6 +168,38 @@ def test_without_variation_training_sees_the_windows_of_the_evaluation(make, reg
     ]
     found.add(which)
   assert found == set(range(len(expected)))  # Both eyes.
+
+
+@pytest.mark.parametrize('region', ['primary', 'mouth', 'eye'])
+@pytest.mark.parametrize('fineness', [2, 3])
+def test_finer_labels_cover_the_same_places(make, region, fineness):
+  frame = example(winking(100, 80, 90, 0.3))
+  varied = {'scale': 0.2, 'shift': 0.1, 'roll': 10.0, 'flip': 0.5}
+  _, exact = make(frame, region=region, **varied)
+  _, finer = make(frame, region=region, fineness=fineness, **varied)
+  for seed in range(4):
+    labels, fine = draw(exact, seed)['labels'][0], draw(finer, seed)['labels'][0]
+    assert fine.shape == (SIDE * fineness, SIDE * fineness)
+    blocks = fine.reshape(SIDE, fineness, SIDE, fineness)
+    kernel = np.ones((3, 3), np.uint8)
+    for class_id in np.unique(labels):
+      share = (blocks == class_id).mean(axis=(1, 3))
+      # Whole inside and outside, and shares in the one pixel that an outline crosses.
+      inside = (labels == class_id).astype(np.uint8)
+      assert share[cv2.erode(inside, kernel) > 0].min(initial=1) == 1
+      assert share[cv2.dilate(inside, kernel) == 0].max(initial=0) == 0
+    share, inside = (blocks > 0).mean(axis=(1, 3)), labels > 0
+    assert share.sum() == pytest.approx(inside.sum(), rel=0.03)
+    for places in np.indices(share.shape):  # Not shifted by part of a pixel.
+      middle = np.average(places, weights=inside)
+      assert np.average(places, weights=share) == pytest.approx(middle, abs=0.15)
+
+
+def test_a_window_without_a_face_has_labels_as_fine_as_others(make):
+  _, train = make(example(winking(100, 80, 90)), empty=1.0, fineness=2)
+  labels = draw(train, 0)['labels']
+  assert labels.shape == (1, 2 * SIDE, 2 * SIDE)
+  assert not labels.any()
 
 
 def test_a_flip_is_the_mirror_image(make):

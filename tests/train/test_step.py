@@ -147,6 +147,26 @@ def test_the_counts_of_a_step_are_those_of_the_whole_batch():
   )
 
 
+def test_finer_labels_count_by_the_share_that_they_cover():
+  (batch,) = make_batches(1)
+  tx = make_tx()
+  train = stepper(tx, None, loss=losses.cross_entropy_iou)
+  same = {'video': batch['video'], 'labels': batch['labels'].repeat(2, axis=2).repeat(2, axis=3)}
+  plain, metrics = train(make_state(tx, None), batch)
+  finer, fine_metrics = train(make_state(tx, None), same)
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), plain.params, finer.params
+  )
+  assert fine_metrics.loss == pytest.approx(float(metrics.loss), rel=1e-5)
+  np.testing.assert_array_equal(fine_metrics.counts, 4 * metrics.counts)
+  # A quarter of a pixel of another class: by hand, -(3 ln p_0 + ln p_1) / 4.
+  probs = np.array([0.5, 0.3, 0.2])
+  logits = jnp.log(jnp.broadcast_to(probs, (1, 1, 1, 1, 3)))
+  labels = np.array([[0, 0], [0, 1]]).reshape(1, 1, 2, 2)
+  loss = losses.cross_entropy(step._repeated(logits, 2), labels)
+  assert loss == pytest.approx(-(3 * np.log(0.5) + np.log(0.3)) / 4, rel=1e-6)
+
+
 def test_confusion_has_labels_as_rows():
   # One frame: label 0 predicted as 0 and 1, label 2 twice as 1.
   labels, predictions = jnp.array([[0, 0], [2, 2]]), jnp.array([[0, 1], [1, 1]])
