@@ -108,6 +108,20 @@ class Follower:
     ]
     return follower, courses
 
+  def foresaw(self, found: Sequence[Found], time: int) -> bool:
+    """Whether faces are there that are shown, all of them about where they were to be expected.
+
+    Args:
+      found: What the finder sees in a frame.
+      time: Index of the frame in the video.
+    """
+    shown = {track.key for track in self.tracks if track.is_shown}
+    met = {
+      next((track.key for track in self.tracks if track.meets(face.pose, time)), None)
+      for face in found
+    }
+    return bool(shown) and shown <= met and None not in met
+
   def choose(
     self, courses: Sequence[Course], given_up: frozenset[int] = frozenset()
   ) -> list[Course]:

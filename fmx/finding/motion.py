@@ -43,6 +43,13 @@ def expected(vector: np.ndarray, velocity: np.ndarray, frames: int | np.integer)
   return np.concatenate([vector[:2] + way, vector[2:]])
 
 
+def difference(vector: np.ndarray, other: np.ndarray) -> np.ndarray:
+  """From one pose to another, [4]; the roll by the shorter way."""
+  change = other - vector
+  change[3] = np.arctan2(np.sin(change[3]), np.cos(change[3]))
+  return change
+
+
 def smoothed(
   vector: np.ndarray, velocity: np.ndarray, frames: int, measured: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -61,8 +68,7 @@ def smoothed(
     The pose and the velocity that are believed.
   """
   guess = expected(vector, velocity, frames)
-  error = measured - guess
-  error[3] = np.arctan2(np.sin(error[3]), np.cos(error[3]))
+  error = difference(guess, measured)
   relative = error / _NOISE
   relative[:2] /= np.exp(measured[2])
   relative[:2] = np.hypot(*relative[:2])  # Both of a centre alike.

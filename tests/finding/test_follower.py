@@ -57,6 +57,53 @@ def test_a_frame_counts_as_seen_next_to_a_look_that_saw_it():
   assert course.is_seen.tolist() == [True] * 5  # Overlooked in between.
 
 
+def moved(**change):
+  return dataclasses.replace(found_at(40.0, 60.0).pose, **change)
+
+
+@pytest.mark.parametrize(
+  ('change', 'is_expected'),
+  [
+    ({}, True),
+    ({'x': 48.0, 'y': 54.0}, True),
+    ({'x': 52.0}, False),
+    ({'y': 47.0}, False),
+    ({'size': 46.0}, True),
+    ({'size': 50.0}, False),
+    ({'size': 32.0}, False),
+    ({'roll': 0.2}, True),
+    ({'roll': -0.3}, False),
+    ({'roll': 2 * np.pi}, True),
+  ],
+)
+def test_a_face_is_foreseen_about_where_it_was(change, is_expected):
+  follower, _ = step(Follower(), everywhere(found_at(40.0, 60.0)), 0)
+  face = dataclasses.replace(found_at(40.0, 60.0), pose=moved(**change))
+  assert follower.foresaw([face], 9) is is_expected
+
+
+def test_nothing_is_foreseen_where_faces_are_missing_or_new():
+  here, there = found_at(40.0, 60.0), found_at(120.0, 60.0)
+  follower, _ = step(Follower(2), everywhere(here, there), 0)
+  assert follower.foresaw([there, here], 9)
+  assert not follower.foresaw([here], 9)
+  assert not follower.foresaw([here, there, found_at(80.0, 20.0)], 9)
+  assert not follower.foresaw([], 9)
+  hidden, _ = step(Follower(2), everywhere(here), 0, show=False)
+  assert not hidden.foresaw([here], 9)
+  assert not Follower().foresaw([], 9)
+  assert not follower.after_cut().foresaw([here, there], 9)
+
+
+def test_of_a_face_that_moves_the_way_on_is_foreseen():
+  follower, _ = step(Follower(), everywhere(found_at(40.0, 60.0)), 0)
+  (track,) = follower.tracks
+  moving = dataclasses.replace(track, velocity=np.array([4.0, 0.0]))
+  follower = dataclasses.replace(follower, tracks=(moving,))
+  assert follower.foresaw([found_at(57.0, 60.0)], 9)
+  assert not follower.foresaw([found_at(40.0, 60.0)], 9)
+
+
 def test_a_shown_face_has_a_course_for_a_second_and_its_id_for_ten():
   follower, _ = step(Follower(), everywhere(found_at(40.0, 60.0)), 0)
   for start in range(5, 5 + PATIENCE, 5):

@@ -17,7 +17,7 @@ from fmx.finding.verification import Evidence
 from fmx.labelling import extractor as module
 from fmx.labelling import faces, frame_masks
 from fmx.labelling.extractor import FaceMaskExtractor
-from fmx.labelling.faces import confidence
+from fmx.labelling.faces import confidence, most_probable
 from fmx.labelling.predictor import Predictor
 from tfds_300vw.pose import Pose
 
@@ -191,9 +191,18 @@ def test_a_frame_without_a_face_has_an_empty_mask(models):
 
 def test_confidence_is_the_mean_probability_of_the_class_on_the_face():
   # Two pixels of 3/4 and 9/10, and one of the background: (0.75 + 0.9) / 2 = 0.825.
-  probs = np.array([[[[0.25, 0.75], [0.1, 0.9], [0.9, 0.1]]]])
-  np.testing.assert_allclose(confidence(probs, np.array([[[1, 1, 0]]])), [0.825])
-  assert confidence(probs, np.zeros((1, 1, 3))).tolist() == [0]
+  largest = np.array([[[0.75, 0.9, 0.9]]])
+  np.testing.assert_allclose(confidence(largest, np.array([[[1, 1, 0]]])), [0.825])
+  assert confidence(largest, np.zeros((1, 1, 3))).tolist() == [0]
+
+
+def test_the_most_probable_class_is_that_of_argmax():
+  probs = np.random.default_rng(0).random((2, 9, 8, 5)).astype(np.float32)
+  probs[0, 0, 0] = 0.2  # The first of equal ones.
+  labels, largest = most_probable(probs)
+  assert (labels.dtype, largest.dtype) == (np.uint8, np.float32)
+  np.testing.assert_array_equal(labels, probs.argmax(axis=-1))
+  np.testing.assert_array_equal(largest, probs.max(axis=-1))
 
 
 @pytest.mark.parametrize(
@@ -304,7 +313,8 @@ def test_the_finder_looks_at_once_after_a_cut_and_where_nobody_is(models, monkey
 def test_a_window_is_looked_at_unless_all_of_it_is_within_the_rest(models, monkeypatch):
   sure = Evidence(True, True, np.zeros(3), True)
   monkeypatch.setattr(faces, 'examine', lambda *arguments, **options: sure)
-  for rest, expected in ((LENGTH - 1, 6), (LENGTH, 3)):
+  # Three frames of the first window, one of the next if it looks at that.
+  for rest, expected in ((LENGTH - 1, 4), (LENGTH, 3)):
     finder = Looks()
     list(extractor(models, finder=finder, rest=rest)(video(2 * LENGTH, people=(1,))))
-    assert finder.count == expected  # Three frames of each window that it looks at.
+    assert finder.count == expected
