@@ -108,6 +108,10 @@ class Follower:
     ]
     return follower, courses
 
+  def expects(self, face: Found, time: int) -> bool:
+    """Whether a find in a frame, by its index, is about where a face is that is shown."""
+    return any(track.is_shown and track.meets(face.pose, time) for track in self.tracks)
+
   def foresaw(self, found: Sequence[Found], time: int) -> bool:
     """Whether faces are there that are shown, all of them about where they were to be expected.
 

@@ -14,6 +14,7 @@ from tfds_300vw.pose import Pose
 
 # A change of this much may be an error of the finder: centre over size, log size, radians.
 _NOISE = np.array([0.03, 0.03, 0.04, 0.05])
+_SAME = np.array([0.25, 0.25, 0.2, 0.25])  # In the same units, what two poses of a face may differ.
 _GAIN = 0.35  # Share of a change far below the noise that is believed; far above it, all is.
 _VELOCITY_GAIN = 0.5
 _MAX_STEP = 0.15  # Of the size, a frame: no velocity is believed to be more.
@@ -48,6 +49,13 @@ def difference(vector: np.ndarray, other: np.ndarray) -> np.ndarray:
   change = other - vector
   change[3] = np.arctan2(np.sin(change[3]), np.cos(change[3]))
   return change
+
+
+def agree(pose: Pose, other: Pose) -> bool:
+  """Whether two poses can be of one face in one frame: about as large, as far rolled, and there."""
+  change = np.abs(difference(vector_of(pose), vector_of(other)))
+  change[:2] /= other.size
+  return bool((change <= _SAME).all())
 
 
 def smoothed(

@@ -15,8 +15,6 @@ from tfds_300vw.pose import Pose, move
 
 PATIENCE = 30  # Frames, a second: so long a face is shown that the finder does not see.
 
-# What is about as expected: centre over size, log size, radians.
-_EXPECTED = np.array([0.25, 0.25, 0.2, 0.25])
 _OVERLOOKED = 2  # Frames from a sighting to one in which a face is overlooked.
 _LOOKS_GAIN = 0.15
 _BIAS_GAIN = 0.3
@@ -70,9 +68,7 @@ class Track:
 
   def meets(self, pose: Pose, time: int) -> bool:
     """Whether a pose is about where the face was to be expected."""
-    surprise = np.abs(motion.difference(self.expected(time), motion.vector_of(pose)))
-    surprise[:2] /= pose.size
-    return bool((surprise <= _EXPECTED).all())
+    return motion.agree(motion.pose_of(self.expected(time)), pose)
 
 
 class Course(NamedTuple):

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fmx.finding.follower import Follower
-from fmx.finding.looking import Finder, look
+from fmx.finding.looking import Finder, Found, look
 from fmx.finding.looking_again import Looks, Pause, add_hanging, add_harder, add_smaller
+from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
 from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, read_settled_faces
@@ -52,17 +53,12 @@ class _Pass:
     """Whether no frame has a face."""
     return not any(any(verdicts) for verdicts in self.verdicts)
 
-  def accepted(self) -> list[Course]:
-    """The courses of faces that have a mask in every frame."""
-    return [r.course for r, verdicts in zip(self.readings, self.verdicts) if all(verdicts)]
-
-  def rejected(self) -> list[Course]:
-    """The courses of faces that the finder sees where their masks are none of a face."""
-    return [
-      reading.course
+  def has_mask(self, face: Found, time: int) -> bool:
+    """Whether a find in a frame is of a face that has a mask in every frame."""
+    return any(
+      all(verdicts) and agree(reading.course.poses[time], face.pose)
       for reading, verdicts in zip(self.readings, self.verdicts)
-      if any(is_seen and not verdict for is_seen, verdict in zip(reading.course.is_seen, verdicts))
-    ]
+    )
 
   def given_up(self) -> frozenset[int]:
     """The keys of faces that have no mask in any frame."""
@@ -88,7 +84,8 @@ def label_window(
 
   The finder looks at the last frame, and if faces are not where they were to be expected there, at
   the first and the middle one. Where a face is then missing, it looks at the others and, if that
-  does not help, harder; then all is done again from the start. It may rest where it has just seen every face and their masks are sure without it.
+  does not help, harder; then all is done again from the start. It may rest where it has just seen
+  every face and their masks are sure without it.
 
   Args:
     frames: uint8 [H, W, 3], of one size.
@@ -132,6 +129,8 @@ def _first_looks(
   looks = look(finder, frames, [last])
   if not before.follower.foresaw(looks[last], start + last):
     looks |= look(finder, frames, sorted({0, middle} - {last}))
+    follower = before.follower
+    add_hanging(finder, frames, looks, lambda face, time: follower.expects(face, start + time))
   if before.follower.max_faces > max(len(looks[last]), 1):
     if parts.left:
       parts = parts.shorter()
@@ -146,7 +145,7 @@ def _look_again(finder: Finder, frames: Sequence[np.ndarray], looks: Looks, firs
   looks |= look(finder, frames, [time for time in range(len(frames)) if time not in looks])
   if first.overlooks_all(looks):
     add_harder(finder, frames, looks, times)
-  add_hanging(finder, frames, looks, first.accepted(), first.rejected())
+  add_hanging(finder, frames, looks, first.has_mask, margin=0.0)
 
 
 def _unlooked(
