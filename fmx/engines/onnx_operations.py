@@ -123,9 +123,7 @@ def part(graph: Graph, of: Value, axis: int, first: int, last: int, step: int = 
 
 def _reverse(graph: Graph, equation: Any, operand: Value) -> Operand:
   for axis in equation.params['dimensions']:
-    places = graph.constant(np.arange(equation.invars[0].aval.shape[axis])[::-1])
-    stored = operand.axes.index(axis)
-    operand = Value(graph.add('Gather', [operand.name, places], axis=stored), operand.axes)
+    operand = part(graph, operand, axis, -1, np.iinfo(np.int64).min, -1)
   return operand
 
 
