@@ -108,7 +108,8 @@ def save(
   """Writes weights, in place of those that the folder may hold.
 
   Args:
-    folder: Whole or not there at all, whenever it is looked at.
+    folder: Whole or not there at all, whenever it is looked at. What it held goes last: killed in
+      between, that is beside it, in a folder of the same name with '.old' behind.
     models: By name: 'primary', and any of 'finder', 'fcn', 'eyes', 'eye' and 'mouth'.
     half: Whether kernels are kept as float16.
 
@@ -127,7 +128,7 @@ def save(
       raise ValueError(f'Weights hold networks of {REGIONS}; {name!r} is of {region!r}.')
   if folder.exists() and not (folder / DESCRIPTION).is_file():
     raise FileExistsError(f'{folder} exists and holds no weights: choose another folder.')
-  partial = folder.with_name(f'{folder.name}.partial')
+  partial, old = (folder.with_name(folder.name + end) for end in ('.partial', '.old'))
   shutil.rmtree(partial, ignore_errors=True)
   placing.make_folder(partial)
   try:
@@ -138,9 +139,13 @@ def save(
     text = json.dumps({'format': FORMAT, 'version': VERSION, 'models': entries}, indent=2)
     (partial / DESCRIPTION).write_text(text + '\n')
     if folder.exists():
-      shutil.rmtree(folder)
+      shutil.rmtree(old, ignore_errors=True)
+      os.replace(folder, old)
     placing.place(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
   finally:
+    if old.exists() and not folder.exists():
+      os.replace(old, folder)
     shutil.rmtree(partial, ignore_errors=True)
 
 

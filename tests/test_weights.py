@@ -93,6 +93,20 @@ def test_weights_that_do_not_say_their_trunk_are_of_a_resnet(folder, models):
     assert model.options == models[name].options
 
 
+def test_what_cannot_be_put_in_place_leaves_what_was_there(folder, models, monkeypatch):
+  weights.save(folder, models)
+  before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+  def refuse(partial, path):
+    raise OSError('no space left')
+
+  monkeypatch.setattr(weights.placing, 'place', refuse)
+  with pytest.raises(OSError, match='no space'):
+    weights.save(folder, {'primary': models['primary']})
+  assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+  assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 def test_a_second_time_replaces_the_first(folder, models):
   weights.save(folder, {'primary': models['primary']})
   assert list(weights.load(folder)) == ['primary']
