@@ -35,7 +35,7 @@ def after(finder, *seen, times=(0, 1, 2), stays=lambda face, time: False, **opti
 
 
 @pytest.mark.parametrize(
-  ('upright', 'hanging', 'is_taken'), [(0.5, 0.7, True), (0.65, 0.7, False), (0.5, 0.45, False)]
+  ('upright', 'hanging', 'is_taken'), [(0.5, 0.75, True), (0.6, 0.75, False), (0.5, 0.45, False)]
 )
 def test_a_hanging_head_takes_the_place_if_it_is_surer(upright, hanging, is_taken):
   finder = Hanging(found_at(90.0, 62.0, confidence=hanging))
@@ -66,7 +66,7 @@ def test_what_is_known_to_be_right_stays():
 
 def test_a_sure_neighbour_stays_and_keeps_what_overlaps_it_away():
   unsure, sure = found_at(30.0, 60.0, confidence=0.5), found_at(120.0, 60.0, confidence=0.8)
-  over_both = Hanging(found_at(32.0, 60.0, confidence=0.7), found_at(110.0, 64.0, confidence=0.85))
+  over_both = Hanging(found_at(32.0, 60.0, confidence=0.75), found_at(110.0, 64.0, confidence=0.85))
   (found,) = after(over_both, unsure, sure, times=(1,))
   assert sorted(found) == [(32, 60, True), (120, 60, False)]
 
