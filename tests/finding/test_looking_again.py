@@ -58,7 +58,7 @@ def test_sure_faces_are_not_doubted():
 
 
 def test_what_is_known_to_be_right_stays():
-  finder = Hanging(found_at(90.0, 62.0, confidence=0.7))
+  finder = Hanging(found_at(90.0, 62.0, confidence=0.75))
   upright = found_at(80.0, 60.0, confidence=0.5)
   found = after(finder, upright, stays=lambda face, time: face is upright and time == 1)
   assert found == [[(90, 62, True)], [(80, 60, False)], [(90, 62, True)]]
