@@ -1,5 +1,6 @@
 """What a run tells of itself: TensorBoard events, metrics.jsonl, pictures, a progress line."""
 
+import io
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX import summary as protos
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
+from tensorboardX.proto import event_pb2, summary_pb2
 
 from tfds_300vw import placing
 
@@ -94,8 +95,18 @@ class Summary:
       raise ValueError(f'{name} is {image.dtype} {image.shape}; an image is uint8 [H, W, 3].')
     path = self._directory / 'pictures' / name / f'{step:08d}.png'
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
-    self._write_event(step, summary=protos.image(name, image, dataformats='HWC'))
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, 'png')
+    path.write_bytes(encoded.getvalue())
+    height, width, channels = image.shape
+    picture = summary_pb2.Summary.Image(
+      height=height,
+      width=width,
+      colorspace=channels,
+      encoded_image_string=encoded.getvalue(),
+    )
+    value = summary_pb2.Summary.Value(tag=name, image=picture)
+    self._write_event(step, summary=summary_pb2.Summary(value=[value]))
     self._events.flush()
 
   def close(self) -> None:

@@ -152,12 +152,12 @@ def test_collectives_are_told_by_their_names():
   assert tracing.collectives({}) == 0.0
 
 
-def test_more_devices_get_more_work(monkeypatch):
+def test_more_devices_get_more_work():
   config = tiny_runs.config(benchmark__batch_size=1, benchmark__steps=1)
   with config.unlocked():
     config.model.update(width=2, stem=4, blocks=(1, 1, 1, 1))
-  alone, two = scaling.measure(config, (1, 2))
-  assert (alone.devices, two.devices, two.virtual) == (1, 2, True)
-  assert alone.rate > 0 < two.rate
+  (two,) = scaling.measure(config, (2,))
+  assert (two.devices, two.virtual) == (2, True)
+  assert two.rate > 0
   table = scaling.table([scaling.Scaled(1, 10.0, 0.0, False), scaling.Scaled(2, 15.0, 0.1, False)])
   assert table[2] == ['2', '15.00', '75 %', '10.0 %']
