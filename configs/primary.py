@@ -174,6 +174,7 @@ def evaluation() -> ConfigDict:
   config.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   config.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
   config.hidden = False  # On whole frames: hides a quarter of each face.
+  config.spoiled = False  # Of weights, on clips: once more, with some frames spoiled.
   config.dense_crf = dense_crf()  # Behind FCNs, as a row of its own.
   return config
 

@@ -173,6 +173,7 @@ def evaluate_weights(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]
     options.split,
     batch_size=options.batch_size,
     stream=options.state == 'stream',
+    spoiled=options.spoiled,
     label_landmarks=label_landmarks,
     dense_crf=dense_crf(config),
   )
@@ -186,6 +187,8 @@ def evaluate_whole_frames(
   The faces on which each system did worst are drawn too.
   """
   options = config.evaluation
+  if options.spoiled:
+    raise ValueError(f'evaluation.spoiled is for datasets of clips; {dataset.name} is of frames.')
   label = whole_frames.systems(models)
   if options.landmarks:
     from fmx.baselines.landmark_tracker import LandmarkTracker  # It needs dlib.
@@ -279,27 +282,36 @@ def dense_crf(config: ConfigDict) -> DenseCRF | None:
 
 
 def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
-  """Writes `results.json` and `results.md`, and prints the table."""
+  """Writes `results.json` and `results.md`, and prints the tables."""
   if jax.process_index() != 0:
     return
-  if all('face_iou' in result for result in results.values()):
-    parts = [whole_frames.rows(results)]
-    if all(result['temporal']['pairs'] for result in results.values()):  # None of photographs.
-      parts.append(tables.temporal_rows(results))
-    write_json(folder / 'results.json', results)
-    placing.write(folder / 'results.md', '\n'.join(map(tables.as_markdown, parts)))
-    print('', *map(tables.as_text, parts), sep='\n')
-    return
-  rows, positions = tables.comparison_rows(results), tables.position_rows(results)
+  found = tables_of(results)
   write_json(folder / 'results.json', results)
-  markdown = f'{tables.as_markdown(rows)}\n{tables.as_markdown(positions)}'
-  text = f'\n{tables.as_text(rows)}\nmIoU by position in the window:\n{tables.as_text(positions)}'
-  if all('temporal' in result for result in results.values()):
-    temporal = tables.temporal_rows(results)
-    markdown += f'\n{tables.as_markdown(temporal)}'
-    text += f'\nFrom frame to frame:\n{tables.as_text(temporal)}'
-  placing.write(folder / 'results.md', markdown)
-  print(text)
+  placing.write(folder / 'results.md', '\n'.join(tables.as_markdown(rows) for _, rows in found))
+  print(*(f'{title}\n{tables.as_text(rows)}' for title, rows in found), sep='\n')
+
+
+def tables_of(results: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
+  """The tables that results make, of whole frames or of clips, each with what is said above it."""
+
+  def all_have(name: str) -> bool:
+    return all(name in result for result in results.values())
+
+  found: list[tuple[str, list[list[str]]]]
+  if all_have('face_iou'):
+    found = [('', whole_frames.rows(results))]
+    moves = all(result['temporal']['pairs'] for result in results.values())  # Photographs do not.
+  else:
+    found = [
+      ('', tables.comparison_rows(results)),
+      ('mIoU by position in the window:', tables.position_rows(results)),
+    ]
+    moves = all_have('temporal')
+  if moves:
+    found.append(('From frame to frame:', tables.temporal_rows(results)))
+  if all_have('spoiled'):
+    found.append(('One or two frames of each window spoiled:', tables.spoiled_rows(results)))
+  return found
 
 
 def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from fmx.baselines.dense_crf import DenseCRF
 from fmx.data.eval_batches import clip_windows
 from fmx.data.prepared import Dataset, Window
+from fmx.data.spoiled_frames import spoil_frames
 from fmx.data.transforms import resize_frame, resize_labels
 from fmx.evaluation import protocol, run
 from fmx.evaluation.confusion import confusion_counts
@@ -38,6 +39,7 @@ def evaluate(
   *,
   batch_size: int,
   stream: bool,
+  spoiled: bool = False,
   label_landmarks: LabelFrames | None = None,
   dense_crf: DenseCRF | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -52,6 +54,7 @@ def evaluate(
     split: 'train', 'validation' or 'test'.
     batch_size: Clips at once; their frames and predictions are in memory.
     stream: Whether the networks' state goes from window to window of a clip, or starts anew.
+    spoiled: Whether all is done once more with spoiled frames (`spoil_frames`).
     label_landmarks: The landmark tracker: frames of a clip and their boxes in the video, to labels.
     dense_crf: What is put behind networks without a memory, if anything.
 
@@ -59,6 +62,7 @@ def evaluate(
     From the name of each system to its results (`protocol.summarize`), the baseline first. Their
     'temporal' is how still the masks are (`TemporalQuality`), and 'temporal_labels' how still the
     labels are, both of masks at the network's size: crops follow the face, so their sizes differ.
+    Their 'spoiled' has such results of the 'spoiled' frames and of the 'others', if asked for.
 
   Raises:
     ValueError: no network is for the dataset, or networks do not fit together or to the data.
@@ -71,19 +75,31 @@ def evaluate(
     )
   first = next(iter(models.values()))
   networks = _networks(models, dataset.region, dense_crf)
+  classes, size = dataset.class_names, first.image_size
+
+  def labelled(group: Sequence[Clip]) -> Iterator[tuple[str, list[Labels]]]:
+    for network in networks:
+      yield from network.label(group, stream)
+    if label_landmarks is not None:
+      yield LANDMARKS, [label_landmarks(*_frames_and_boxes(clip)) for clip in group]
+
   tallies: dict[str, _Tally] = {}
-  truth = TemporalQuality(dataset.class_names)
+  truth = TemporalQuality(classes)
   clips = clip_windows(dataset, split, clip_length=first.clip_length)
   while group := list(itertools.islice(clips, batch_size)):
-    found = [pair for network in networks for pair in network.label(group, stream)]
-    if label_landmarks is not None:
-      found.append((LANDMARKS, [label_landmarks(*_frames_and_boxes(clip)) for clip in group]))
-    for title, labels in found:
-      tally = tallies.setdefault(title, _Tally(dataset.class_names, first.image_size))
+    for title, labels in labelled(group):
+      tally = tallies.setdefault(title, _Tally(classes, size))
       for clip, of_clip in zip(group, labels):
         tally.add(clip, of_clip)
     for clip in group:
-      _add_clip(truth, [labels for window in clip for labels in window.labels], first.image_size)
+      _add_clip(truth, [labels for window in clip for labels in window.labels], size)
+    if spoiled:
+      pairs = [[spoil_frames(window) for window in clip] for clip in group]
+      is_spoiled = [np.concatenate([places for _, places in pair]) for pair in pairs]
+      group = [[window for window, _ in pair] for pair in pairs]
+      for title, labels in labelled(group):
+        for clip, of_clip, places in zip(group, labels, is_spoiled):
+          tallies[title].add_spoiled(clip, of_clip, places)
   return {
     title: tally.results() | {'temporal_labels': truth.result()} for title, tally in tallies.items()
   }
@@ -95,22 +111,40 @@ class _Tally:
   def __init__(self, class_names: Sequence[str], size: int):
     self._class_names, self._size = class_names, size
     self._scores: list[protocol.FrameScore] = []
+    self._spoiled: dict[str, list[protocol.FrameScore]] = {'spoiled': [], 'others': []}
     self._temporal = TemporalQuality(class_names)
 
   def add(self, clip: Clip, labels: Labels) -> None:
-    predicted = iter(labels)
+    """Takes in what was made of a clip."""
+    self._scores += self._score(clip, labels)
+    _add_clip(self._temporal, labels, self._size)
+
+  def add_spoiled(self, clip: Clip, labels: Labels, is_spoiled: np.ndarray) -> None:
+    """Takes in what was made of a clip of which some frames were spoiled."""
+    for score, spoiled in zip(self._score(clip, labels), is_spoiled, strict=True):
+      self._spoiled['spoiled' if spoiled else 'others'].append(score)
+
+  def results(self) -> dict[str, Any]:
+    """See `evaluate`."""
+    found = protocol.summarize(self._scores, self._class_names)
+    found['temporal'] = self._temporal.result()
+    if any(self._spoiled.values()):
+      found['spoiled'] = {
+        frames: protocol.summarize(scores, self._class_names)
+        for frames, scores in self._spoiled.items()
+      }
+    return found
+
+  def _score(self, clip: Clip, labels: Labels) -> list[protocol.FrameScore]:
+    predicted, scores = iter(labels), []
     for window in clip:
       for position, truth in enumerate(window.labels):
         counts = confusion_counts(truth, next(predicted), len(self._class_names))
         frame = window.start + position
-        self._scores.append(
+        scores.append(
           protocol.FrameScore(window.video_id, window.clip, frame, position + 1, counts)
         )
-    _add_clip(self._temporal, labels, self._size)
-
-  def results(self) -> dict[str, Any]:
-    scored = protocol.summarize(self._scores, self._class_names)
-    return scored | {'temporal': self._temporal.result()}
+    return scores
 
 
 def _add_clip(quality: TemporalQuality, labels: Labels, size: int) -> None:

@@ -80,6 +80,28 @@ def temporal_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
   return rows
 
 
+def spoiled_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+  """The mIoU × 100 of spoiled frames and of the others around them, each with gain and p.
+
+  Args:
+    results: From the name of each model to its results, with 'spoiled' of `systems.evaluate`; the
+      first is the baseline.
+
+  Returns:
+    Rows of cells, the header first; gain and p as in `comparison_rows`.
+  """
+  rows = [['model', 'spoiled frames', 'gain', 'p', 'others', 'gain', 'p']]
+  baseline = next(iter(results.values()))
+  for name, result in results.items():
+    row = [name]
+    for frames, found in result['spoiled'].items():
+      of_baseline = baseline['spoiled'][frames]
+      against = (ABSENT, ABSENT) if result is baseline else _against(found, of_baseline)
+      row += [percent(found['miou']), *against]
+    rows.append(row)
+  return rows
+
+
 def as_text(rows: Sequence[Sequence[str]]) -> str:
   """Rows of cells, the header first, as lines of aligned columns: names left, numbers right."""
   widths = _widths(rows)

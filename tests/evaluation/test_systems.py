@@ -13,8 +13,8 @@ from fmx.baselines.dense_crf import DenseCRF
 from fmx.data.eval_batches import clip_windows, eval_batches
 from fmx.data.prepared import Windows, open_dataset
 from fmx.data.transforms import resize_frame
-from fmx.evaluation import protocol, run, tables
-from fmx.evaluation.systems import evaluate
+from fmx.evaluation import protocol, run, systems, tables
+from fmx.evaluation.systems import LANDMARKS, evaluate
 from tfds_300vw import __main__ as command
 
 SPLIT = 'test'  # A clip of 6 frames and one of 3: with windows of 4 frames, 4 + 2 and 3.
@@ -197,6 +197,46 @@ def test_a_dataset_of_a_region_has_the_row_of_its_model(models, tmp_path):
   )
 
 
+def test_spoiled_frames_are_scored_apart_from_the_others(dataset, models, monkeypatch):
+  def blacken_first(window):
+    frames = [np.zeros_like(window.frames[0]), *window.frames[1:]]
+    is_spoiled = np.arange(len(frames)) == 0
+    return dataclasses.replace(window, frames=frames), is_spoiled
+
+  def nothing_where_black(frames, boxes):
+    labels = labels_like_the_truth(frames, boxes)
+    return [of_frame * np.uint8(frame.any()) for frame, of_frame in zip(frames, labels)]
+
+  monkeypatch.setattr(systems, 'spoil_frames', blacken_first)
+  found = evaluate(
+    models,
+    dataset,
+    SPLIT,
+    batch_size=2,
+    stream=False,
+    spoiled=True,
+    label_landmarks=nothing_where_black,
+  )
+  for title, result in found.items():
+    spoiled, others = result['spoiled']['spoiled'], result['spoiled']['others']
+    assert (spoiled['frames'], others['frames']) == (3, 6)  # Of windows of 4 + 2 and 3 frames.
+    if title == 'FCN':  # Without a memory the others are as they were.
+      untouched = sum(np.array(result['clips'][clip]) for clip in result['clips'])
+      black = np.array(spoiled['counts']).sum(axis=1)  # Labelled pixels of the first frames.
+      total = np.array(others['counts']).sum(axis=1) + black
+      np.testing.assert_array_equal(total, untouched.sum(axis=1))
+  tracker = found[LANDMARKS]['spoiled']
+  assert not np.array(tracker['spoiled']['counts'])[:, 1:].any()  # All of it is background.
+  whole = next(clip for clip in tracker['others']['clips'] if clip.startswith('004'))
+  counts = np.array(tracker['others']['clips'][whole])
+  np.testing.assert_array_equal(counts, np.diag(np.diag(counts)))
+  rows = tables.spoiled_rows(found)
+  assert rows[0] == ['model', 'spoiled frames', 'gain', 'p', 'others', 'gain', 'p']
+  assert rows[1][0] == 'FCN'
+  assert rows[1][2:4] == [tables.ABSENT] * 2
+  assert len(rows) == 1 + len(found)
+
+
 def test_weights_that_do_not_fit_the_data_are_refused(dataset, models):
   with pytest.raises(ValueError, match="hold eyes, but the300vw_mask/released_primary is of 'pri"):
     evaluate({'eyes': models['eyes']}, dataset, SPLIT, batch_size=2, stream=False)
@@ -215,13 +255,18 @@ def test_weights_that_do_not_fit_the_data_are_refused(dataset, models):
 
 def test_the_job_evaluates_weights_and_writes_the_tables(models, tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(jobs.weights, 'load', lambda folder: models)
-  config = tiny_runs.config(job='evaluate', weights='somewhere', evaluation__batch_size=3)
+  config = tiny_runs.config(
+    job='evaluate', weights='somewhere', evaluation__batch_size=3, evaluation__spoiled=True
+  )
   results = jobs.evaluate(config, tmp_path / 'out')
   assert json.loads((tmp_path / 'out/results.json').read_text()) == results
   markdown = (tmp_path / 'out/results.md').read_text()
   assert '| ConvLSTM-FCN + zoomed-in models |' in markdown
   assert '| labels ' in markdown
-  assert 'From frame to frame:' in capsys.readouterr().out
+  output = capsys.readouterr().out
+  assert 'From frame to frame:' in output
+  assert 'One or two frames of each window spoiled:' in output
+  assert '| model ' in markdown.partition('spoiled frames')[0].rpartition('\n')[2]
 
 
 @pytest.mark.parametrize(

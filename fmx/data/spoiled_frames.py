@@ -1,0 +1,79 @@
+"""Windows of which one or two frames are spoiled: what a memory of the others is there for.
+
+Ours; the paper's test videos are whole. Labels stay, since masks are complete behind what hides a
+face.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from fmx.data.prepared import Window
+from fmx.data.spoiling import Spoiling, spoil
+from fmx.data.transforms import add_noise, blur
+
+_BEHIND = Spoiling(occluders=1.0, occluder_size=1.0)
+_LOST = 0.4  # Share of the blocks of a frame.
+_BLOCKS = 10  # Along a side.
+
+
+def spoil_frames(window: Window) -> tuple[Window, np.ndarray]:
+  """Spoils one or two frames of a window, and leaves at least one if it has two.
+
+  Which ones, and how, hangs on the window's clip and start alone: so every model sees the same.
+
+  Args:
+    window: As it is stored; it stays.
+
+  Returns:
+    The window with other frames in the places of some, and which those are, bool [t].
+  """
+  rng = np.random.default_rng(zlib.crc32(f'{window.clip} {window.start}'.encode()))
+  number, length = int(rng.integers(1, 3)), len(window.frames)
+  chosen = rng.permutation(length)[: max(min(number, length - 1), 1)]
+  frames = list(window.frames)
+  for time in chosen:
+    frames[time] = KINDS[rng.integers(len(KINDS))](frames[time], rng)
+  is_spoiled = np.zeros(length, bool)
+  is_spoiled[chosen] = True
+  return dataclasses.replace(window, frames=frames), is_spoiled
+
+
+def _occluder(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  height, width = frame.shape[:2]
+  missing = max(height, width) - np.array([height, width])
+  square = np.pad(frame, [(0, missing[0]), (0, missing[1]), (0, 0)], mode='edge')
+  return spoil(square, _BEHIND, rng)[:height, :width]
+
+
+def _blur(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  return blur(frame[None], rng.uniform(0.03, 0.08) * max(frame.shape[:2]))[0]
+
+
+def _dark(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """A twentieth to a seventh of the light, and the noise that comes with that."""
+  dark = np.rint(frame * rng.uniform(0.05, 0.15)).astype(np.uint8)
+  return add_noise(dark[None], 4.0, rng)[0]
+
+
+def _noise(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  return add_noise(frame[None], rng.uniform(40, 100), rng)[0]
+
+
+def _block_loss(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """What is left where parts of a frame did not arrive: blocks of grey."""
+  blocks = (rng.random((_BLOCKS, _BLOCKS)) < _LOST).astype(np.uint8)
+  lost = cv2.resize(blocks, frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+  return np.where(lost[..., None] > 0, np.uint8(128), frame)
+
+
+KINDS: tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], ...] = (
+  _occluder,
+  _blur,
+  _dark,
+  _noise,
+  _block_loss,
+)
