@@ -99,6 +99,8 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_to_the_same_bits(
   assert status == 0, output
   assert 'ConvLSTM-FCN: already trained, 6 steps.' in output
   assert_same_bits(tmp_path, uninterrupted)
+  for stage in STAGES:  # Also of the epoch in whose middle it stopped.
+    assert lines(tmp_path, stage) == lines(uninterrupted, stage)
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(commands, uninterrupted, copied):

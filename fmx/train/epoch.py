@@ -1,5 +1,7 @@
 """What the steps of an epoch tell: their losses and counts, and whether they are numbers at all."""
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 
@@ -9,6 +11,8 @@ from fmx.evaluation import confusion
 from fmx.summary import Summary
 from fmx.train.stages import Stage
 from fmx.train.step import StepMetrics
+
+_STEPS, _LOSS, _COUNT = 'unfinished/steps', 'unfinished/loss', 'unfinished/count_{}'
 
 
 class Diverged(ValueError):
@@ -22,13 +26,28 @@ class EpochMetrics:
     loss: Of the last step that was looked at, None before the first.
   """
 
-  def __init__(self, stage: Stage, windows: Windows | FrameWindows, summary: Summary):
+  def __init__(
+    self,
+    stage: Stage,
+    windows: Windows | FrameWindows,
+    summary: Summary,
+    before: Mapping[str, float],
+  ):
+    """Begins an epoch or goes on with one.
+
+    Args:
+      stage: That is trained.
+      windows: On which.
+      summary: Takes the loss of single steps.
+      before: What `unfinished` gave when the epoch was interrupted; without it, it begins.
+    """
     self.loss: float | None = None
     self._stage, self._windows, self._summary = stage, windows, summary
     self._pending: tuple[int, StepMetrics, np.ndarray] | None = None
-    self._losses: list[float]
-    self._counts: np.ndarray
-    self._begin()
+    classes = len(stage.class_names)
+    counts = [before.get(_COUNT.format(place), 0) for place in range(classes**2)]
+    self._counts = np.array(counts, np.int64).reshape(classes, classes)
+    self._steps, self._loss = int(before.get(_STEPS, 0)), before.get(_LOSS, 0.0)
 
   def add(self, step: int, metrics: StepMetrics, windows: np.ndarray) -> None:
     """Takes a step that may still be running, and settles the one before.
@@ -56,23 +75,26 @@ class EpochMetrics:
     if not metrics.finite:
       raise Diverged(self._diverged(step, metrics, windows))
     self.loss = float(metrics.loss)
-    self._losses.append(self.loss)
-    self._counts = self._counts + np.asarray(metrics.counts, np.int64)
+    self._steps += 1
+    self._loss += self.loss
+    self._counts += np.asarray(metrics.counts, np.int64)
     if step % self._stage.config.log_every == 0:
       self._summary.scalars(step, {'train/step_loss': self.loss})
 
   def scalars(self) -> dict[str, float]:
-    """Loss and mIoU over the epoch's settled steps since the run last started; begins the next."""
+    """Loss and mIoU over the epoch's settled steps; begins the next."""
     found = {
-      'train/loss': float(np.mean(self._losses)),
+      'train/loss': self._loss / self._steps,
       'train/miou': float(confusion.mean_iou(self._counts)),
     }
-    self._begin()
+    self._steps, self._loss = 0, 0.0
+    self._counts[:] = 0
     return found
 
-  def _begin(self) -> None:
-    self._losses = []
-    self._counts = np.zeros((1, 1), np.int64)
+  def unfinished(self) -> dict[str, float]:
+    """What the epoch's settled steps add up to, for the checkpoint of an interrupted epoch."""
+    counts = {_COUNT.format(place): float(n) for place, n in enumerate(self._counts.ravel())}
+    return {_STEPS: float(self._steps), _LOSS: self._loss} | counts
 
   def _diverged(self, step: int, metrics: StepMetrics, windows: np.ndarray) -> str:
     clips = ', '.join(self._windows.describe(int(index)) for index in windows.ravel())

@@ -55,7 +55,7 @@ def train_stage(stage: Stage, fcn: Stage | None) -> None:
     Summary(stage.folder, from_step=first, enabled=leader) as summary,
     stop_requests() as asked_to_stop,
   ):
-    epoch = EpochMetrics(stage, windows, summary)
+    epoch = EpochMetrics(stage, windows, summary, checkpoints.metrics(first))
     for step in range(first + 1, total_steps + 1):
       batch = next(batches)
       indices = batch.pop('window')
@@ -75,7 +75,7 @@ def train_stage(stage: Stage, fcn: Stage | None) -> None:
         _report(stage, step // epoch_steps, scalars)
         stop = asked_to_stop()
       else:
-        checkpoints.save(step, state)
+        checkpoints.save(step, state, epoch.unfinished())
       if stop:
         message = f'{stage.title}: stopped and saved at step {step}; the same command goes on.'
         raise Stopped(message, status=128 + stop)

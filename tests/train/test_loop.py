@@ -161,17 +161,18 @@ def test_a_learning_rate_beyond_all_bounds_stops_at_once_and_saves_nothing(tmp_p
 
 
 def counted(loss, pixels=1):
-  """The metrics of a step: of two classes, the second has `pixels` wrong and one right."""
-  counts = np.array([[1, 0], [pixels, 1]])
+  """The metrics of a step: of two classes seen, the second has `pixels` wrong and one right."""
+  counts = np.zeros((5, 5), np.int32)
+  counts[:2, :2] = [[1, 0], [pixels, 1]]
   return StepMetrics(counts, loss, 1.0, 1.0, bool(np.isfinite(loss)))
 
 
 @contextlib.contextmanager
-def epoch_metrics(tmp_path, log_every=1):
+def epoch_metrics(tmp_path, log_every=1, before=None):
   stage = stage_of(tmp_path, 'fcn', log_every=log_every)
   windows = Windows(stage.dataset, 'train', 1, keep_rest=False)
   with Summary(tmp_path / 'fcn') as summary:
-    yield epoch.EpochMetrics(stage, windows, summary)
+    yield epoch.EpochMetrics(stage, windows, summary, before or {})
 
 
 FIRST_AND_13TH = np.array([[0], [12]])
@@ -191,6 +192,19 @@ def test_the_loss_of_a_step_is_known_when_the_next_is_under_way(tmp_path):
     metrics.settle()
     assert metrics.scalars() == {'train/loss': 1.0, 'train/miou': 1 / 4}
   assert [line['train/step_loss'] for line in lines(tmp_path, 'fcn')] == [4, 3, 2, 1]
+
+
+def test_an_interrupted_epoch_counts_as_a_whole(tmp_path):
+  with epoch_metrics(tmp_path) as metrics:
+    for step in (1, 2):
+      metrics.add(step, counted(5.0 - step, step), FIRST_AND_13TH)
+    metrics.settle()
+    unfinished = json.loads(json.dumps(metrics.unfinished()))
+  with epoch_metrics(tmp_path, before=unfinished) as metrics:
+    metrics.add(3, counted(2.0, 3), FIRST_AND_13TH)
+    metrics.settle()
+    assert metrics.scalars() == pytest.approx({'train/loss': 3.0, 'train/miou': 3 / 9})
+    assert set(metrics.unfinished().values()) == {0.0}
 
 
 def test_the_summary_has_every_so_many_losses(tmp_path):
