@@ -310,7 +310,7 @@ def tables_of(results: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
   if moves:
     found.append(('From frame to frame:', tables.temporal_rows(results)))
   if all_have('spoiled'):
-    found.append(('One or two frames of each window spoiled:', tables.spoiled_rows(results)))
+    found.append(('One or two of five frames spoiled:', tables.spoiled_rows(results)))
   return found
 
 

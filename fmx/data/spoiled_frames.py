@@ -1,4 +1,4 @@
-"""Windows of which one or two frames are spoiled: what a memory of the others is there for.
+"""Clips of which some frames are spoiled: what a memory of the others is there for.
 
 Ours; the paper's test videos are whole. Labels stay, since masks are complete behind what hides a
 face.
@@ -6,7 +6,7 @@ face.
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -14,32 +14,39 @@ import numpy as np
 from fmx.data.prepared import Window
 from fmx.data.spoiling import Spoiling, spoil
 from fmx.data.transforms import add_noise, blur
+from tfds_300vw.boxes import WINDOW
 
 _BEHIND = Spoiling(occluders=1.0, occluder_size=1.0)
 _LOST = 0.4  # Share of the blocks of a frame.
 _BLOCKS = 10  # Along a side.
 
 
-def spoil_frames(window: Window) -> tuple[Window, np.ndarray]:
-  """Spoils one or two frames of a window, and leaves at least one if it has two.
+def spoil_frames(clip: Sequence[Window]) -> tuple[list[Window], np.ndarray]:
+  """Spoils one or two of every five frames of a clip.
 
-  Which ones, and how, hangs on the window's clip and start alone: so every model sees the same.
+  Which ones, and how, hangs on the clip and their places in it alone: every model sees the same,
+  whatever its windows.
 
   Args:
-    window: As it is stored; it stays.
+    clip: Its windows, in order.
 
   Returns:
-    The window with other frames in the places of some, and which those are, bool [t].
+    The windows with other frames in the places of some, and which those are, bool [frames].
   """
-  rng = np.random.default_rng(zlib.crc32(f'{window.clip} {window.start}'.encode()))
-  number, length = int(rng.integers(1, 3)), len(window.frames)
-  chosen = rng.permutation(length)[: max(min(number, length - 1), 1)]
-  frames = list(window.frames)
-  for time in chosen:
-    frames[time] = KINDS[rng.integers(len(KINDS))](frames[time], rng)
-  is_spoiled = np.zeros(length, bool)
-  is_spoiled[chosen] = True
-  return dataclasses.replace(window, frames=frames), is_spoiled
+  frames = [frame for window in clip for frame in window.frames]
+  is_spoiled = np.zeros(len(frames), bool)
+  for start in range(0, len(frames), WINDOW):
+    rng = np.random.default_rng(zlib.crc32(f'{clip[0].clip} {start}'.encode()))
+    number, length = int(rng.integers(1, 3)), min(WINDOW, len(frames) - start)
+    for time in start + rng.permutation(length)[: min(number, length)]:
+      frames[time] = KINDS[rng.integers(len(KINDS))](frames[time], rng)
+      is_spoiled[time] = True
+  ends = np.cumsum([len(window.frames) for window in clip])
+  spoiled = [
+    dataclasses.replace(window, frames=frames[end - len(window.frames) : end])
+    for window, end in zip(clip, ends)
+  ]
+  return spoiled, is_spoiled
 
 
 def _occluder(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -94,12 +94,10 @@ def evaluate(
     for clip in group:
       _add_clip(truth, [labels for window in clip for labels in window.labels], size)
     if spoiled:
-      pairs = [[spoil_frames(window) for window in clip] for clip in group]
-      is_spoiled = [np.concatenate([places for _, places in pair]) for pair in pairs]
-      group = [[window for window, _ in pair] for pair in pairs]
-      for title, labels in labelled(group):
-        for clip, of_clip, places in zip(group, labels, is_spoiled):
-          tallies[title].add_spoiled(clip, of_clip, places)
+      pairs = [spoil_frames(clip) for clip in group]
+      for title, labels in labelled([clip for clip, _ in pairs]):
+        for (clip, is_spoiled), of_clip in zip(pairs, labels):
+          tallies[title].add_spoiled(clip, of_clip, is_spoiled)
   return {
     title: tally.results() | {'temporal_labels': truth.result()} for title, tally in tallies.items()
   }

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,38 +23,46 @@ def window(start=0, length=5, clip='001_000001'):
   )
 
 
-@pytest.mark.parametrize('length', [2, 3, 5])
-def test_one_or_two_frames_are_spoiled_and_one_is_left(length):
+def flat(clip):
+  return [frame for window in clip for frame in window.frames]
+
+
+def test_one_or_two_of_five_frames_are_spoiled():
   numbers = set()
-  for start in range(40):
-    of_before = window(start, length)
-    copies = [frame.copy() for frame in of_before.frames]
-    after, is_spoiled = spoil_frames(of_before)
-    numbers.add(int(is_spoiled.sum()))
-    for old, copy, new, spoiled in zip(of_before.frames, copies, after.frames, is_spoiled):
+  for name in range(20):
+    clip = [window(start, clip=f'{name}') for start in (0, 5, 10)]
+    copies = [frame.copy() for frame in flat(clip)]
+    after, is_spoiled = spoil_frames(clip)
+    numbers |= set(is_spoiled.reshape(3, 5).sum(axis=1).tolist())
+    for old, copy, new, spoiled in zip(flat(clip), copies, flat(after), is_spoiled, strict=True):
       np.testing.assert_array_equal(old, copy)
       assert (new.shape, new.dtype) == (old.shape, old.dtype)
       assert spoiled == (old != new).any()
-    assert after.labels is of_before.labels
-    assert (after.clip, after.start) == (of_before.clip, start)
-  assert numbers == ({1} if length == 2 else {1, 2})
+    for one, other in zip(after, clip, strict=True):
+      assert one.labels is other.labels
+      assert (one.clip, one.start, len(one.frames)) == (other.clip, other.start, 5)
+  assert numbers == {1, 2}
 
 
-def test_a_frame_alone_is_spoiled():
-  after, is_spoiled = spoil_frames(window(length=1))
-  assert is_spoiled.tolist() == [True]
-  assert (after.frames[0] != window(length=1).frames[0]).any()
+def test_windows_make_no_difference():
+  whole = window(length=15)
+  parts = [
+    dataclasses.replace(window(start), frames=whole.frames[start : start + length])
+    for start, length in ((0, 4), (4, 4), (8, 4), (12, 3))
+  ]
+  alone = [dataclasses.replace(window(start), frames=[f]) for start, f in enumerate(whole.frames)]
+  expected, places = spoil_frames([whole])
+  for clip in (parts, alone, [whole]):
+    found, same = spoil_frames(clip)
+    np.testing.assert_array_equal(same, places)
+    np.testing.assert_array_equal(flat(found), flat(expected))
+    assert [len(one.frames) for one in found] == [len(one.frames) for one in clip]
 
 
-def test_clip_and_start_alone_say_how():
-  first, places = spoil_frames(window(10))
-  again, same = spoil_frames(window(10))
-  np.testing.assert_array_equal(places, same)
-  np.testing.assert_array_equal(first.frames, again.frames)
-  others = [spoil_frames(w) for w in (window(15), window(10, clip='002_000001'))]
-  assert any((places != other).any() for _, other in others) or any(
-    (np.stack(first.frames) != np.stack(other.frames)).any() for other, _ in others
-  )
+def test_another_clip_is_spoiled_otherwise():
+  first, places = spoil_frames([window(length=15)])
+  second, others = spoil_frames([window(length=15, clip='002_000001')])
+  assert (places != others).any() or (np.stack(flat(first)) != np.stack(flat(second))).any()
 
 
 @pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__.strip('_'))
@@ -66,6 +76,6 @@ def test_every_kind_takes_much_away_and_is_drawn(kind, monkeypatch):
   drawn = []
   kinds = tuple(lambda frame, rng, k=k: drawn.append(k) or k(frame, rng) for k in KINDS)
   monkeypatch.setattr(spoiled_frames, 'KINDS', kinds)
-  for start in range(40):
-    spoil_frames(window(start))
+  for name in range(40):
+    spoil_frames([window(clip=f'{name}')])
   assert kind in drawn

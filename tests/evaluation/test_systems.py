@@ -198,10 +198,11 @@ def test_a_dataset_of_a_region_has_the_row_of_its_model(models, tmp_path):
 
 
 def test_spoiled_frames_are_scored_apart_from_the_others(dataset, models, monkeypatch):
-  def blacken_first(window):
-    frames = [np.zeros_like(window.frames[0]), *window.frames[1:]]
-    is_spoiled = np.arange(len(frames)) == 0
-    return dataclasses.replace(window, frames=frames), is_spoiled
+  def blacken_first(clip):
+    black = [
+      dataclasses.replace(w, frames=[np.zeros_like(w.frames[0]), *w.frames[1:]]) for w in clip
+    ]
+    return black, np.concatenate([np.arange(len(window.frames)) == 0 for window in clip])
 
   def nothing_where_black(frames, boxes):
     labels = labels_like_the_truth(frames, boxes)
@@ -265,7 +266,7 @@ def test_the_job_evaluates_weights_and_writes_the_tables(models, tmp_path, monke
   assert '| labels ' in markdown
   output = capsys.readouterr().out
   assert 'From frame to frame:' in output
-  assert 'One or two frames of each window spoiled:' in output
+  assert 'One or two of five frames spoiled:' in output
   assert '| model ' in markdown.partition('spoiled frames')[0].rpartition('\n')[2]
 
 
