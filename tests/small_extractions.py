@@ -11,11 +11,13 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
 
 from configs import extract
 from fmx.extraction import job, loop
 from fmx.labelling import frame_masks
 from fmx.labelling.frame_masks import Face, FrameMasks
+from tfds_300vw import video
 
 PART_FRAMES = 10
 ALL = ('overlay', 'masks', 'measurements', 'cutout', 'coco')  # Outputs.
@@ -196,3 +198,44 @@ def _kill_at(workdir, number):
 
 if __name__ == '__main__':
   run_killed_again_and_again(*sys.argv[1:4], int(sys.argv[4]))
+
+
+def extracted(clip, folder, **changes):
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(job.METHODS, 'network', lambda config: FakeExtractor())
+    patch.setattr(loop, 'PART_FRAMES', PART_FRAMES)
+    job.run(config(clip, folder, **changes), folder / 'out')
+  return folder / 'out'
+
+
+def images_of(path):
+  return [frame.image for frame in video.read_frames(path)]
+
+
+def summary_of(workdir):
+  """The summary without what the clock says."""
+  summary = json.loads((workdir / 'summary.json').read_text())
+  assert summary.pop('speed')['frames_per_second'] > 0
+  return summary
+
+
+def assert_same_result(workdir, other):
+  ours, theirs = summary_of(workdir), summary_of(other)
+  ours.pop('weights'), theirs.pop('weights')
+  assert ours == theirs
+  assert names(workdir) == names(other)
+  assert names(workdir / 'masks') == [f'{i:06d}.png' for i in range(1, 34)]
+  for path in other.rglob('*'):
+    if path.is_file() and path.name not in ('summary.json', 'extraction.json'):
+      name = path.relative_to(other)
+      assert (workdir / name).read_bytes() == path.read_bytes(), name
+
+
+def names(folder):
+  return sorted(path.name for path in folder.iterdir() if path.name != '.lock')
+
+
+def stamps(path):
+  """Times of all frames, seconds on the file's clock."""
+  with av.open(str(path)) as container:
+    return [float(f.pts * f.time_base) for f in container.decode(video=0)]

@@ -1,122 +1,31 @@
-import json
-import os
 import pathlib
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 
 import av
 import numpy as np
 import pytest
 import small_extractions
 from PIL import Image
-from small_extractions import ALL, FakeExtractor, config, expected_masks, pictures, write_video
+from small_extractions import (
+  FakeExtractor,
+  config,
+  expected_masks,
+  images_of,
+  names,
+  pictures,
+  stamps,
+  summary_of,
+  write_video,
+)
 
 from fmx import pretrained
 from fmx.engines import choice
-from fmx.extraction import job, loop, outputs
-from fmx.extraction.sources import VideoFile
-from fmx.stopping import Stopped
+from fmx.extraction import job, outputs
 from fmx.workdir import held
 from tfds_300vw import face_mask, video
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def fake(monkeypatch):
-  """A fake in place of the networks, and parts of a few windows."""
-  monkeypatch.setitem(job.METHODS, 'network', lambda config: FakeExtractor())
-  monkeypatch.setattr(loop, 'PART_FRAMES', small_extractions.PART_FRAMES)
-
-
-@pytest.fixture(scope='module')
-def clip(tmp_path_factory):
-  """A video of 33 frames with sound: three parts and a bit, the last window not whole."""
-  path = tmp_path_factory.mktemp('clip') / 'clip.mp4'
-  return write_video(path, pictures(33), sound='aac', beep=(0.4, 0.6))
-
-
-@pytest.fixture(scope='module')
-def uninterrupted(clip, tmp_path_factory):
-  """What comes out where nothing disturbs."""
-  return extracted(clip, tmp_path_factory.mktemp('uninterrupted'))
-
-
-@pytest.fixture(scope='module')
-def everything(clip, tmp_path_factory):
-  """The same with all outputs that there are."""
-  return extracted(clip, tmp_path_factory.mktemp('everything'), extraction__outputs=ALL)
-
-
-def extracted(clip, folder, **changes):
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setitem(job.METHODS, 'network', lambda config: FakeExtractor())
-    patch.setattr(loop, 'PART_FRAMES', small_extractions.PART_FRAMES)
-    job.run(config(clip, folder, **changes), folder / 'out')
-  return folder / 'out'
-
-
-def images_of(path):
-  return [frame.image for frame in video.read_frames(path)]
-
-
-def summary_of(workdir):
-  """The summary without what the clock says."""
-  summary = json.loads((workdir / 'summary.json').read_text())
-  assert summary.pop('speed')['frames_per_second'] > 0
-  return summary
-
-
-def assert_same_result(workdir, other):
-  ours, theirs = summary_of(workdir), summary_of(other)
-  ours.pop('weights'), theirs.pop('weights')
-  assert ours == theirs
-  assert names(workdir) == names(other)
-  assert names(workdir / 'masks') == [f'{i:06d}.png' for i in range(1, 34)]
-  for path in other.rglob('*'):
-    if path.is_file() and path.name not in ('summary.json', 'extraction.json'):
-      name = path.relative_to(other)
-      assert (workdir / name).read_bytes() == path.read_bytes(), name
-
-
-def threads():
-  """The names of those of an extraction."""
-  names = (thread.name.partition('_')[0] for thread in threading.enumerate())
-  return [name for name in names if name in ('decode', 'label')]
-
-
-def names(folder):
-  return sorted(path.name for path in folder.iterdir() if path.name != '.lock')
-
-
-def heard(path):
-  """When sound begins to be heard, seconds on the file's clock, and the codec."""
-  with av.open(str(path)) as container:
-    stream, resampler = container.streams.audio[0], av.AudioResampler('fltp', 'mono')
-    for frame in (f for decoded in container.decode(stream) for f in resampler.resample(decoded)):
-      loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.1)
-      if loud.size:
-        begin = float(frame.pts * frame.time_base) + loud[0] / frame.sample_rate
-        return begin, stream.codec_context.codec.canonical_name
-  raise AssertionError(f'Nothing is heard in {path}.')
-
-
-def seen(path):
-  """When the first bright frame is shown, seconds on the file's clock."""
-  with av.open(str(path)) as container:
-    for frame in container.decode(video=0):
-      if frame.to_ndarray(format='rgb24').mean() > 150:
-        return float(frame.pts * frame.time_base)
-  raise AssertionError(f'Nothing flashes in {path}.')
-
-
-def stamps(path):
-  """Times of all frames, seconds on the file's clock."""
-  with av.open(str(path)) as container:
-    return [float(f.pts * f.time_base) for f in container.decode(video=0)]
+pytestmark = pytest.mark.usefixtures('fake')
 
 
 def test_every_frame_gets_its_mask_and_its_place_in_the_overlay(clip, uninterrupted):
@@ -167,185 +76,6 @@ def test_the_summary_says_what_is_in_each_frame(clip, uninterrupted):
   assert totals['mean_areas']['outer_mouth'] == 4 * 8 - 3
   assert sum(totals['mean_areas'].values()) == pytest.approx(20 * 14, abs=0.02)
   assert totals['temporal_quality']['pairs'] == 31  # None across the cut.
-
-
-def test_an_extraction_that_is_killed_again_and_again_ends_the_same(clip, everything, tmp_path):
-  # Each run is killed some changes of files later than the one before: in masks, at the end of
-  # parts, while they are joined, and while what is unfinished is removed.
-  command = [sys.executable, small_extractions.__file__, clip, tmp_path, tmp_path / 'out', '4']
-  path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
-  done = subprocess.run(
-    list(map(str, command)), env=os.environ | {'PYTHONPATH': path}, capture_output=True, text=True
-  )
-  assert done.returncode == 0, done.stderr
-  status, parts = json.loads(done.stdout.splitlines()[-1])
-  assert status == 0, done.stderr
-  assert len(set(parts)) >= 4  # Out of 0 to 4 whole parts.
-  assert_same_result(tmp_path / 'out', everything)
-
-
-def test_an_extraction_that_is_asked_to_stop_goes_on_to_the_same(
-  clip, uninterrupted, tmp_path, monkeypatch
-):
-  save = Image.Image.save
-
-  def until_asked(self, path, *arguments, **options):
-    save(self, path, *arguments, **options)
-    if path.name == '000013.png':
-      os.kill(os.getpid(), signal.SIGTERM)
-
-  monkeypatch.setattr(Image.Image, 'save', until_asked)
-  made = config(clip, tmp_path)
-  with pytest.raises(Stopped, match=r'Stopped at frame 13; .* goes on from frame 10') as stopped:
-    job.run(made, tmp_path / 'out')
-  assert stopped.value.status == 128 + signal.SIGTERM
-  assert threads() == []
-  assert names(tmp_path / 'out') == ['extraction.json', 'unfinished']
-  monkeypatch.setattr(Image.Image, 'save', save)
-  job.run(made, tmp_path / 'out')
-  assert_same_result(tmp_path / 'out', uninterrupted)
-
-
-@pytest.mark.parametrize('stage', ['decode', 'label', 'write'])
-def test_an_error_in_any_stage_ends_all_of_them_and_the_same_command_goes_on(
-  clip, uninterrupted, tmp_path, stage
-):
-  def until(items, number):
-    for i, item in enumerate(items):
-      if i == number:
-        raise OSError(f'cannot {stage} any more')
-      yield item
-
-  def broken(windows):
-    return lambda self, frames, state=None: until(windows(self, frames, state), 4)
-
-  frames, save, windows = VideoFile.frames, Image.Image.save, FakeExtractor.windows
-  places = iter(until(range(100), 23))
-  made = config(clip, tmp_path)
-  with pytest.MonkeyPatch.context() as patch:
-    if stage == 'decode':
-      patch.setattr(VideoFile, 'frames', lambda self, start: until(frames(self, start), 23))
-    elif stage == 'label':
-      patch.setattr(FakeExtractor, 'windows', broken(windows))
-    else:
-      patch.setattr(Image.Image, 'save', lambda *args, **how: (next(places), save(*args, **how)))
-    with pytest.raises(OSError, match=f'cannot {stage} any more'):
-      job.run(made, tmp_path / 'out')
-  assert threads() == []
-  whole = names(tmp_path / 'out/unfinished/parts')
-  assert whole == ['000001', '000002'][: 2 if stage == 'write' else 1]
-  job.run(made, tmp_path / 'out')
-  assert_same_result(tmp_path / 'out', uninterrupted)
-
-
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_comes_while_faces_are_labelled_is_answered_too(
-  clip, uninterrupted, tmp_path, monkeypatch, number
-):
-  class Interrupted(FakeExtractor):
-    def windows(self, frames, state=None):
-      for window, after in super().windows(frames, state):
-        if after.next_index == 20:
-          os.kill(os.getpid(), number)
-        yield window, after
-
-  monkeypatch.setitem(job.METHODS, 'network', lambda config: Interrupted())
-  made = config(clip, tmp_path)
-  # The thread that writes may be at any frame that was labelled before.
-  with pytest.raises(Stopped, match=r'goes on from frame 1?0\.') as stopped:
-    job.run(made, tmp_path / 'out')
-  assert stopped.value.status == 128 + number
-  assert threads() == []
-  monkeypatch.setitem(job.METHODS, 'network', lambda config: FakeExtractor())
-  job.run(made, tmp_path / 'out')
-  assert_same_result(tmp_path / 'out', uninterrupted)
-
-
-def test_a_full_disk_is_told_and_the_same_command_goes_on(
-  clip, uninterrupted, tmp_path, monkeypatch
-):
-  save, saved = Image.Image.save, []
-
-  def until_full(self, path, *arguments, **options):
-    saved.append(path)
-    if len(saved) == 18:
-      raise OSError(28, 'No space left on device')
-    return save(self, path, *arguments, **options)
-
-  monkeypatch.setattr(Image.Image, 'save', until_full)
-  made = config(clip, tmp_path)
-  with pytest.raises(OSError, match='No space left'):
-    job.run(made, tmp_path / 'out')
-  job.run(made, tmp_path / 'out')
-  assert len(saved) == 18 + 33 - 10  # The first part was whole.
-  assert_same_result(tmp_path / 'out', uninterrupted)
-
-
-@pytest.mark.parametrize(
-  ('suffix', 'codec', 'delays', 'becomes'),
-  [
-    ('.mp4', 'aac', (0, 0), ('aac', 'copied')),
-    ('.mp4', 'aac', (0.5, 0), ('aac', 'copied')),
-    ('.mkv', 'aac', (0, 0.3), ('aac', 'copied')),
-    ('.mkv', 'libopus', (0, 0), ('opus', 'copied')),
-    ('.mkv', 'libmp3lame', (0.2, 0), ('mp3', 'copied')),
-    ('.mkv', 'pcm_s16le', (0, 0.3), ('aac', 'encoded as AAC')),
-    ('.avi', 'pcm_s16le', (0, 0), ('aac', 'encoded as AAC')),
-    ('.mkv', 'libvorbis', (0.4, 0), ('aac', 'encoded as AAC')),
-    ('.ts', 'aac', (0, 0.2), ('aac', 'copied')),
-  ],
-)
-def test_the_sound_comes_along_in_step(tmp_path, suffix, codec, delays, becomes):
-  if codec not in av.codecs_available:
-    pytest.skip(f'this PyAV has no {codec}')
-  # Frame 20 flashes at 0.8 s after the first; the beep is heard then too.
-  images = pictures(40, flashes=range(20, 25))
-  begin = 0.8 + delays[0] - delays[1]
-  path = write_video(
-    tmp_path / f'clip{suffix}', images, sound=codec, beep=(begin, begin + 0.2), delays=delays
-  )
-  given = heard(path)[0] - seen(path)
-  assert abs(given) < 0.03
-  job.run(config(path, tmp_path), tmp_path / 'out')
-  made = tmp_path / 'out/overlay.mp4'
-  at, kind = heard(made)
-  assert (kind, summary_of(tmp_path / 'out')['video']['sound']) == becomes
-  assert at - seen(made) == pytest.approx(given, abs=0.012)
-  assert len(stamps(made)) == 40
-  assert min(stamps(made)) == pytest.approx(max(delays[0] - delays[1], 0), abs=0.03)
-  with av.open(str(path)) as source, av.open(str(made)) as container:
-    assert container.duration == pytest.approx(source.duration, abs=100_000)  # Microseconds.
-
-
-def test_frames_keep_their_times_where_the_rate_varies(tmp_path):
-  rng = np.random.default_rng(0)
-  times = np.cumsum([0, *rng.integers(20, 90, 39)])  # Milliseconds.
-  images = pictures(40, flashes=range(20, 25))
-  begin = times[20] / 1000
-  path = write_video(
-    tmp_path / 'clip.mkv',
-    images,
-    times=times,
-    sound='aac',
-    beep=(begin, begin + 0.2),
-    delays=(0, 0),
-  )
-  job.run(config(path, tmp_path), tmp_path / 'out')
-  made = tmp_path / 'out/overlay.mp4'
-  np.testing.assert_allclose(stamps(made), times / 1000, atol=1e-6)
-  assert heard(made)[0] - seen(made) == pytest.approx(0, abs=0.03)
-  np.testing.assert_allclose(
-    [frame['time'] for frame in summary_of(tmp_path / 'out')['frames']], times / 1000
-  )
-
-
-def test_an_even_rate_stays_even_in_spite_of_rounded_times(tmp_path):
-  images = pictures(40)
-  path = tmp_path / 'clip.mkv'  # Milliseconds: 0, 33, 67, 100 …
-  video.write_video(path, images, 30)
-  job.run(config(path, tmp_path), tmp_path / 'out')
-  np.testing.assert_allclose(stamps(tmp_path / 'out/overlay.mp4'), np.arange(40) / 30, atol=1e-9)
-  assert video.probe(tmp_path / 'out/overlay.mp4').frame_rate == 30
 
 
 @pytest.mark.parametrize('size', [(47, 64), (48, 63), (35, 41)])
