@@ -30,6 +30,8 @@ OTHER_JOBS = (
   'weights',
   'checkpoint',
   'video',
+  'cluster',
+  'many.',
   'contact_sheet',
   'plot',
   'extraction.',
@@ -41,11 +43,12 @@ OTHER_JOBS = (
 CLAIM = 'extraction.json'
 UNFINISHED = 'unfinished'
 PARTS = 'parts'  # In the folder of what is unfinished.
+SHOTS = 'shots'  # Likewise: a folder for each, as of an extraction of its own.
 OVERLAY = 'overlay.mp4'
 MEASUREMENTS, MEASUREMENTS_CSV = 'measurements.parquet', 'measurements.csv'
 PLOT = 'measurements.png'
 CUTOUT = 'cutout.webm'
-COCO = 'coco.json'
+COCO, COCO_LINES = 'coco.json', 'coco.jsonl'  # The lines are those of a part.
 SUMMARY = 'summary.json'  # Written last.
 OUTPUTS = (
   SUMMARY,
@@ -60,6 +63,10 @@ OUTPUTS = (
   CUTOUT,
   COCO,
 )
+
+
+class HeldError(ValueError):
+  """Another run is at work in a folder."""
 
 
 def folder_of(video: str) -> pathlib.Path:
@@ -83,7 +90,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
     workdir: Created if it is not there.
 
   Raises:
-    ValueError: another run holds it.
+    HeldError: another run holds it.
     OSError: the folder cannot be written.
   """
   if jax.process_index() != 0:
@@ -98,7 +105,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      raise ValueError(
+      raise HeldError(
         f'Another run is at work in {workdir}: wait for its end, or give another --workdir.'
       ) from error
     yield
@@ -225,8 +232,12 @@ def finishing(workdir: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
 
 
 def _has_begun(workdir: pathlib.Path) -> bool:
-  parts = workdir / UNFINISHED / PARTS
-  return (workdir / SUMMARY).exists() or any(parts.glob('[0-9]' * 6))
+  number, unfinished = '[0-9]' * 6, workdir / UNFINISHED
+  return (
+    (workdir / SUMMARY).exists()
+    or any(unfinished.glob(f'{PARTS}/{number}'))
+    or any(unfinished.glob(f'{SHOTS}/*/{UNFINISHED}/{PARTS}/{number}'))
+  )
 
 
 def _unwritable(workdir: pathlib.Path, error: OSError) -> OSError:
