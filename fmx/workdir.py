@@ -41,6 +41,7 @@ OTHER_JOBS = (
 )
 # Of an extraction.
 CLAIM = 'extraction.json'
+CLAIM_MANY = 'extractions.json'  # Of many.
 UNFINISHED = 'unfinished'
 PARTS = 'parts'  # In the folder of what is unfinished.
 SHOTS = 'shots'  # Likewise: a folder for each, as of an extraction of its own.
@@ -220,6 +221,30 @@ def claim_extraction(workdir: pathlib.Path, made_of: dict[str, Any]) -> None:
       path.write_text(json.dumps(made_of, indent=2) + '\n')
   except OSError as error:
     raise _unwritable(workdir, error) from error
+
+
+def claim_many(workdir: pathlib.Path, made_of: dict[str, Any]) -> None:
+  """Takes a workdir for extractions of many videos, all with the same weights and options.
+
+  Raises:
+    ValueError: it holds those with others; the message says what differs.
+    OSError: the folder cannot be written.
+  """
+  path = workdir / CLAIM_MANY
+  try:
+    if not path.is_file():
+      placing.write(path, json.dumps(made_of, indent=2) + '\n')
+  except OSError as error:
+    raise _unwritable(workdir, error) from error
+  try:
+    differing = _differing(_flat(made_of), _flat(_read_json(path)))
+  except ValueError as error:
+    raise ValueError(f'{path} cannot be read ({error}): give another --workdir.') from error
+  if differing:
+    raise ValueError(
+      f'{workdir} holds masks with other options: {"; ".join(differing)}. '
+      'Give another --workdir, or the same options.'
+    )
 
 
 @contextlib.contextmanager

@@ -142,7 +142,7 @@ def _copy_video(ids: int, frame_rate: float, file: pathlib.Path, to: pathlib.Pat
 
 def _copy_picture(ids: int, file: pathlib.Path, to: pathlib.Path) -> None:
   with Image.open(file) as picture:
-    palette, labels = picture.getpalette(), np.asarray(picture)
+    palette, labels = picture.getpalette() or [], np.asarray(picture)
   changed = Image.fromarray(_stored(labels, ids)).convert('L')
   changed.putpalette(palette)
   changed.save(to, compress_level=PNG_LEVEL)
