@@ -31,12 +31,14 @@ def extractor():
 class SlowWorker(Worker):
   """Takes its time, so that it can be disturbed; its parts are small."""
 
-  seconds = 0.1  # A window.
+  def __init__(self, config, shot_frames, seconds=0.1):
+    super().__init__(config, shot_frames)
+    self._seconds = seconds  # A window.
 
   @functools.cached_property
   def _extractor(self):
     loop.PART_FRAMES = 10
-    return Slow(extractor(), self.seconds)
+    return Slow(extractor(), self._seconds)
 
 
 @dataclasses.dataclass

@@ -30,8 +30,8 @@ class Shot(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Of its folder; they sort in order."""
-    return f'{self.start:09d}'
+    """Of its folder."""
+    return f'{self.start:09d}-{"end" if self.stop is None else f"{self.stop:09d}"}'
 
   def begin(self) -> Record:
     """What an extraction of it begins with."""

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,10 +16,7 @@ from fmx.many.pool import Task
 from fmx.many.worker import Answer, Worker
 
 _OBJECT_STORE = 100 * 2**20  # Bytes. What workers and this process tell each other is small.
-_QUIET = {
-  'RAY_USAGE_STATS_ENABLED': '0',
-  'RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO': '0',  # Workers without a GPU see what the machine has.
-}
+_QUIET = {'RAY_USAGE_STATS_ENABLED': '0'}
 _ALONE = {'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0'}  # Then all of it listens on 127.0.0.1 only.
 _logger = logging.getLogger(__name__)
 
@@ -131,7 +129,8 @@ def started(cluster: str) -> Iterator[None]:
   import ray
 
   options: dict[str, Any] = {'logging_level': logging.ERROR, 'log_to_driver': False}
-  with contextlib.ExitStack() as stack:
+  with contextlib.ExitStack() as stack, warnings.catch_warnings():
+    warnings.simplefilter('ignore', RuntimeWarning)  # Of forks, in which Ray only starts programs.
     try:
       if cluster:
         ray.init(address=cluster, **options)

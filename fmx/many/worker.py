@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import json
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -115,8 +116,9 @@ class Worker:
     return job.METHODS[self._config.extraction.method](self._config)
 
   def _answer(self, do: Any, video: Video, *arguments: Any) -> Answer:
-    """What came out; whatever is wrong with the video is told, not raised."""
+    """What came out; whatever is wrong with the video is told, with the networks raised."""
     started = time.monotonic()
+    _ = self._extractor
     try:
       answer = do(video, *arguments)
     except Stopped:
@@ -137,6 +139,8 @@ class Worker:
       made_of = job.ingredients(self._config, storage.identity(video.address))
       if is_extracted(workdir, made_of):
         return Done(job.complete(self._config, workdir), 0, 0.0)
+      if not storage.is_local(video.folder) and _claimed(workdir) != made_of:
+        storage.remove(f'{video.folder}/{UNFINISHED}')  # Shots of other options.
       with _held(workdir):
         claim_extraction(workdir, made_of)
         if self._is_long(source) and not (workdir / UNFINISHED / PARTS).exists():
@@ -214,6 +218,12 @@ def _opened(video: Video) -> Iterator[Source]:
       if is_full or str(path) == video.address or str(path) not in str(error):
         raise
       raise ValueError(str(error).replace(str(path), video.address)) from error
+
+
+def _claimed(workdir: pathlib.Path) -> Any:
+  """What an earlier extraction was made of; None if there was none."""
+  path = workdir / CLAIM
+  return json.loads(path.read_bytes()) if path.exists() else None
 
 
 @contextlib.contextmanager

@@ -3,21 +3,20 @@
 import json
 
 import av
+import many_workers
 import numpy as np
 import pytest
 import small_extractions
-from drawn_scenes import HEIGHT, WIDTH, ColorPredictor, Oracle, Video, models, usual_points
+from drawn_scenes import HEIGHT, WIDTH, ColorPredictor, Oracle, Video, models
 from PIL import Image
 from small_extractions import ALL, config, write_video
 
 from fmx import FaceMaskExtractor
 from fmx.extraction import job, loop
-from fmx.finding.looking import Seen
 from fmx.labelling import extractor as module
 from fmx.many import worker
 from fmx.many.worker import Cut, Done, Piece, Worker
 from tfds_300vw import video as videos
-from tfds_300vw.pose import Pose
 
 SHOT_FRAMES = 6
 WALLS = [(30, 30, 30), (210, 190, 40), (40, 90, 220), (90, 220, 90)]
@@ -112,16 +111,7 @@ def assert_same_frames(path, other):
 
 
 def test_shots_of_a_video_keep_its_sound_and_the_time_of_each_frame(tmp_path, monkeypatch):
-  class Sure:
-    """A finder that sees a face in the middle of all frames."""
-
-    def __call__(self, frames):
-      pose = Pose(120.0, 75.0, 56.0, 0.0)
-      return [[Seen(pose, 56 * usual_points() + (120, 75), 0.9)] for _ in frames]
-
-  monkeypatch.setitem(
-    job.METHODS, 'network', lambda config: FaceMaskExtractor(models(), finder=Sure(), engine='xla')
-  )
+  monkeypatch.setitem(job.METHODS, 'network', lambda config: many_workers.extractor())
   images = scenes(22, 2, 12).frames  # The second is no longer than an encoder's delay.
   path = write_video(tmp_path / 'clip.mp4', images, sound='aac', beep=(0.2, 0.5))
   made = config(path, tmp_path)
@@ -133,6 +123,24 @@ def test_shots_of_a_video_keep_its_sound_and_the_time_of_each_frame(tmp_path, mo
   ours, theirs = packets(tmp_path / 'shots/overlay.mp4'), packets(tmp_path / 'whole/overlay.mp4')
   assert ours == theirs
   assert_same_frames(tmp_path / 'shots/overlay.mp4', tmp_path / 'whole/overlay.mp4')
+
+
+def test_shots_that_lie_at_an_address_are_put_together_there(tmp_path, monkeypatch):
+  fsspec = pytest.importorskip('fsspec', reason='needs fsspec')
+  monkeypatch.setitem(job.METHODS, 'network', lambda config: many_workers.extractor())
+  path = write_video(tmp_path / 'clip.mp4', scenes(12, 9).frames)
+  job.run(config(path, tmp_path), tmp_path / 'whole')
+  memory = fsspec.filesystem('memory')
+  folder = 'memory:///shots/clip'
+  stale = '/shots/clip/unfinished/shots/000000000-000000012/unfinished/parts/000001/state.pickle'
+  memory.pipe(stale, b'of other options')
+  assert in_shots(config(path, tmp_path), path, folder) == [0, 12]
+  masks = sorted((tmp_path / 'whole/masks').iterdir())
+  assert [memory.cat(f'/shots/clip/masks/{mask.name}') for mask in masks] == [
+    mask.read_bytes() for mask in masks
+  ]
+  assert len(masks) == 21
+  assert not [name for name in memory.find('/shots') if 'unfinished' in name]
 
 
 def packets(path):
