@@ -16,6 +16,7 @@ from fmx.many.pool import Task
 from fmx.many.worker import Answer, Worker
 
 _OBJECT_STORE = 100 * 2**20  # Bytes. What workers and this process tell each other is small.
+_MOST_IN_A_ROW = 20  # Workers that may be lost with none that does a task in between.
 _QUIET = {'RAY_USAGE_STATS_ENABLED': '0'}
 _ALONE = {'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0'}  # Then all of it listens on 127.0.0.1 only.
 _logger = logging.getLogger(__name__)
@@ -70,8 +71,11 @@ class RayPool:
     made = ray.remote(num_cpus=cpus, num_gpus=int(gpus > 0), max_restarts=0, max_task_retries=0)
     self._new = lambda: made(Actor).remote(worker, cpus)
     self._free: list[Any] = []
+    self._ended_in_a_row = 0
     # What each actor is at, by what it will answer; None until it is there.
     self._busy: dict[Any, tuple[Any, Task | None]] = {}
+    if workers > most:
+      _logger.warning('There is room for %d of %d workers; the others wait for it.', most, workers)
     for _ in range(workers or most):
       self._add()
 
@@ -86,7 +90,7 @@ class RayPool:
 
   def answers(self, seconds: float) -> Sequence[tuple[Task, Answer | None]]:
     """As `Pool.answers`."""
-    ended, _ = self._ray.wait(list(self._busy), num_returns=len(self._busy), timeout=seconds)
+    ended, _ = self._ray.wait(list(self._busy), timeout=seconds)
     return [answer for reference in ended for answer in self._ended(reference)]
 
   def _ended(self, reference: Any) -> Iterator[tuple[Task, Answer | None]]:
@@ -96,13 +100,22 @@ class RayPool:
     except self._ray.exceptions.RayTaskError as error:
       raise error.cause from error  # As if the worker were here.
     except self._ray.exceptions.RayError as error:
-      _logger.warning('A worker is lost; another one takes its place. %s', _first_line(error))
-      self._add()
+      self._replace(error)
       answer = None
     else:
       self._free.append(actor)
+      self._ended_in_a_row = 0
     if task is not None:
       yield task, answer
+
+  def _replace(self, error: Exception) -> None:
+    self._ended_in_a_row += 1
+    if self._ended_in_a_row > _MOST_IN_A_ROW:
+      raise OSError(
+        f'Workers end before they do anything; is fmx on all machines? The last said: {error}'
+      ) from error
+    _logger.warning('A worker is lost; another one takes its place. %s', _first_line(error))
+    self._add()
 
   def _add(self) -> None:
     actor = self._new()
