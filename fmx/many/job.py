@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from fmx.extraction import job as extraction
 from fmx.many import manifest, ray_pool, storage
-from fmx.many.manifest import DONE, FAILED, WAITING, Row
+from fmx.many.manifest import DONE, FAILED, WAITING, Manifest, Row
 from fmx.many.pool import Here, Pool
 from fmx.many.schedule import Schedule
 from fmx.many.worker import Done, Failed, Video, Worker
@@ -50,10 +50,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[Row]:
     named = [found[address] for address in videos]
     to_do = [row for row in named if row.state == WAITING]
     _logger.info('%d videos, %d of them done before.', len(named), len(named) - len(to_do))
-    manifest.write(workdir, found.values())
+    table = Manifest(workdir, found)
+    table.write()
     if to_do:
       with POOLS[config.many.pool](config) as pool, stop_requests() as asked:
-        _work(config, workdir, found, to_do, pool, asked)
+        out = storage.absolute(config.many.out or str(workdir)).rstrip('/')
+        tasks = {Video(row.video, f'{out}/{row.folder}'): row for row in to_do}
+        _work(tasks, config.many.tries, pool, asked, table)
   _tell(named, workdir)
   return named
 
@@ -139,39 +142,31 @@ def _worker(config: ConfigDict) -> Callable[[], Worker]:
 
 
 def _work(
-  config: ConfigDict,
-  workdir: pathlib.Path,
-  found: Mapping[str, Row],
-  to_do: Sequence[Row],
-  pool: Pool,
-  asked: Callable[[], int],
+  tasks: Mapping[Video, Row], tries: int, pool: Pool, asked: Callable[[], int], table: Manifest
 ) -> None:
-  """Has the videos extracted that wait; after each the manifest says so."""
-  out = config.many.out.rstrip('/') or str(workdir.absolute())
-  progress = Progress(len(to_do), name='video')
+  """Has videos extracted and their rows filled in."""
+  progress = Progress(len(tasks), name='video')
   ended = 0
   progress.update(0, 0)
 
   def tell(video: Video, answer: Done | Failed, seconds: float) -> None:
     nonlocal ended
     ended += 1
-    row = found[video.address]
+    row = tasks[video]
     _fill(row, answer, seconds)
-    manifest.write(workdir, found.values())
+    table.changed()
     if row.state == FAILED:
       go_on = progress.pause()
       _logger.warning('%s', row.reason)
       go_on()
     progress.update(ended, 0)
 
-  videos = [Video(row.video, f'{out}/{row.folder}') for row in to_do]
-  schedule = Schedule(
-    videos, config.many.tries, tell, lambda frames: progress.update(ended, frames)
-  )
+  schedule = Schedule(tasks, tries, tell, lambda frames: progress.update(ended, frames))
   try:
     schedule.run(pool, asked)
   finally:
     progress.close()
+    table.write()
 
 
 def _fill(row: Row, answer: Done | Failed, seconds: float) -> None:

@@ -4,12 +4,14 @@ import csv
 import dataclasses
 import io
 import pathlib
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
 from tfds_300vw import placing
 
 MANIFEST = 'manifest.csv'
 WAITING, DONE, FAILED = 'waiting', 'done', 'failed'
+_REST = 9  # Times as long as it was written, it is not.
 
 
 @dataclasses.dataclass
@@ -66,6 +68,30 @@ def read(workdir: pathlib.Path) -> dict[str, Row]:
     if lines.fieldnames != COLUMNS:
       raise ValueError(f'{path} is no manifest of this version: give another --workdir.')
     return {line['video']: Row(**line) for line in lines}
+
+
+class Manifest:
+  """The table on disk, written anew when a row changes, but for a tenth of the time at most.
+
+  What a kill then takes along, the folder of each video still says itself.
+  """
+
+  def __init__(self, workdir: pathlib.Path, rows: Mapping[str, Row]):
+    """Says where, and which rows; they may change."""
+    self._workdir, self._rows = workdir, rows
+    self._next = 0.0  # When it may be written again.
+
+  def changed(self) -> None:
+    """Says that a row has changed."""
+    if time.monotonic() >= self._next:
+      self.write()
+
+  def write(self) -> None:
+    """Has all that is known on the disk when it returns; raises as `write`."""
+    started = time.monotonic()
+    write(self._workdir, self._rows.values())
+    ended = time.monotonic()
+    self._next = ended + _REST * (ended - started)
 
 
 def write(workdir: pathlib.Path, rows: Iterable[Row]) -> None:

@@ -21,6 +21,11 @@ def is_local(address: str) -> bool:
   return '://' not in address
 
 
+def absolute(address: str) -> str:
+  """The same address, whatever folder it is read in."""
+  return str(pathlib.Path(address).expanduser().absolute()) if is_local(address) else address
+
+
 def listed(videos: str) -> list[str]:
   """The addresses of videos, each once.
 
@@ -42,7 +47,7 @@ def listed(videos: str) -> list[str]:
     found = [line for line in lines if line and not line.startswith('#')]
   else:
     found = _found(videos)
-  found = list(dict.fromkeys(_absolute(address) for address in found))
+  found = list(dict.fromkeys(absolute(address) for address in found))
   if not found:
     raise ValueError(f'{videos}: there is no video; check the path.')
   return found
@@ -141,10 +146,6 @@ def _found(videos: str) -> list[str]:
 def _is_video(name: str) -> bool:
   path = pathlib.PurePath(name)
   return path.suffix.lower() in SUFFIXES and not path.name.startswith('.')
-
-
-def _absolute(address: str) -> str:
-  return str(pathlib.Path(address).expanduser().absolute()) if is_local(address) else address
 
 
 def _read(address: str) -> str:

@@ -14,6 +14,7 @@ from configs import extract_many
 from fmx.extraction import job as extraction
 from fmx.extraction import loop
 from fmx.many import job, storage
+from fmx.many import manifest as manifests
 from fmx.stopping import Stopped
 
 
@@ -209,3 +210,24 @@ def test_without_ray_one_sentence_says_so(clips, tmp_path, monkeypatch):
   monkeypatch.setattr(job.ray_pool.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(ValueError, match=r"need Ray: pip install 'fmx\[cluster\]'"):
     job.run(made(clips, tmp_path, many__pool='ray'), tmp_path / 'out')
+
+
+def test_the_manifest_takes_a_tenth_of_the_time_at_most(tmp_path, monkeypatch):
+  now, written = [0.0], []
+
+  def write(workdir, rows):
+    now[0] += 2.0
+    written.append([row.state for row in rows])
+
+  monkeypatch.setattr(manifests, 'write', write)
+  monkeypatch.setattr(manifests.time, 'monotonic', lambda: now[0])
+  rows = {'a': manifests.Row('a', 'a')}
+  table = manifests.Manifest(tmp_path, rows)
+  table.changed()
+  rows['a'].state = 'done'
+  for seconds in (1, 10, 8):  # At 2, 3, 13 and 21: it was written from 0 to 2, and rests for 18.
+    table.changed()
+    now[0] += seconds
+  assert written == [['waiting']]
+  table.changed()
+  assert written == [['waiting'], ['done']]
