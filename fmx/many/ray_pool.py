@@ -6,6 +6,7 @@ import logging
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -138,6 +139,7 @@ def started(cluster: str) -> Iterator[None]:
       "Many videos side by side need Ray: pip install 'fmx[cluster]', or take them one after "
       'another with --config.many.pool=here.'
     )
+  _check_that_it_answers(cluster)
   os.environ.update(_QUIET if cluster else _QUIET | _ALONE)  # Before the import.
   import ray
 
@@ -162,6 +164,19 @@ def started(cluster: str) -> Iterator[None]:
       raise ValueError(f'Ray does not start on {place}: {_first_line(error)}') from error
     stack.callback(ray.shutdown)
     yield
+
+
+def _check_that_it_answers(cluster: str) -> None:
+  """Raises ValueError where nobody is at a host:port; Ray would try for minutes."""
+  host, _, port = cluster.rpartition(':')
+  if not port.isdecimal() or '/' in host:
+    return  # 'auto', or an address of another kind.
+  try:
+    socket.create_connection((host, int(port)), timeout=10).close()
+  except OSError as error:
+    raise ValueError(
+      f'No cluster answers at {cluster} ({error}): take the address that `ray start --head` said.'
+    ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -141,7 +142,7 @@ def command(clips, tmp_path):
     line = [
       sys.executable, 'run.py', '--config=configs/extract_many.py', f'--workdir={tmp_path}/out',
       f'--config.videos={clips}/[cn]*.mp4', f'--config.weights={weights}',
-      '--config.many.workers=2', '--config.extraction.engine=xla', *options,
+      '--config.many.workers=1', '--config.extraction.engine=xla', *options,
     ]  # fmt: skip
     return subprocess.Popen(
       line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -153,12 +154,12 @@ def command(clips, tmp_path):
 def test_a_command_without_a_cluster_starts_workers_that_nobody_else_can_reach(command, tmp_path):
   running = command()
   listening = set()
-  while running.poll() is None and list(states(tmp_path / 'out').values()).count('done') < 2:
+  while running.poll() is None and 'done' not in states(tmp_path / 'out').values():
     for process in children(running.pid):
       with contextlib.suppress(psutil.Error):
         found = process.net_connections(kind='inet')
         listening |= {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
-    time.sleep(0.1)
+    time.sleep(0.4)
   running.send_signal(signal.SIGTERM)
   left = children(running.pid)
   output, errors = running.communicate()
@@ -184,3 +185,11 @@ def children(process):
     return psutil.Process(process).children(recursive=True)
   except psutil.NoSuchProcess:
     return []
+
+
+def test_an_address_at_which_nobody_is_is_told_at_once(clips, tmp_path):
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{free.getsockname()[1]}'
+    with pytest.raises(ValueError, match=f'No cluster answers at {address}'):
+      job.run(made(clips, tmp_path, cluster=address), tmp_path / 'out')
