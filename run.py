@@ -30,6 +30,7 @@ fmx: face masks in video. What to do, and the command for it:
 
 masks of a small clip        python -m fmx --demo
 masks of a video             python run.py --config=configs/extract.py --workdir=out --config.video=clip.mp4
+  of many videos             python run.py --config=configs/extract_many.py --workdir=out --config.videos='in/*.mp4'
   in a browser, or a webcam  python run.py --config=configs/app.py
 train on drawn faces         python run.py --config=configs/demo.py --workdir=demo-train
 draw videos of faces         python -m fmx.drawing faces
@@ -65,6 +66,7 @@ def main(arguments: list[str]) -> int | str:
   from fmx.app import job as page
   from fmx.benchmark import job as benchmark
   from fmx.extraction import job as extraction
+  from fmx.many import job as many
   from fmx.workdir import folder_of
 
   config = _CONFIG.value
@@ -88,6 +90,8 @@ def main(arguments: list[str]) -> int | str:
         finder_jobs.evaluate(config, workdir)
       case 'extract':
         extraction.run(config, workdir)
+      case 'extract_many':
+        many.run(config, workdir)
       case 'export':
         export_job.run(config, workdir)
       case 'benchmark':
@@ -101,7 +105,7 @@ def main(arguments: list[str]) -> int | str:
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, export, app, study, benchmark or demo.'
+          'evaluate_finder, extract, extract_many, export, app, study, benchmark or demo.'
         )
   return ending.status
 

@@ -4,6 +4,7 @@ Which one to take:
 
   to see it all         demo       draws faces, trains, evaluates; minutes, no data, no GPU
   to use weights        extract    the masks of a video
+                        extract_many       those of many videos, side by side
                         app        the same in a browser, and of a webcam
                         evaluate   the numbers of weights, or of a stage of a training
                         export     networks for programs that know nothing of fmx

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Every option there is, once."""
   config = ConfigDict()
-  # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract', 'export',
-  # 'benchmark', 'app' or 'demo'.
+  # 'train', 'train_finder', 'train_all', 'evaluate', 'evaluate_finder', 'extract',
+  # 'extract_many', 'export', 'benchmark', 'app' or 'demo'.
   config.job = 'train'
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
@@ -50,8 +50,8 @@ def get_config() -> ConfigDict:
   config.finder_evaluation = finder_evaluation()  # For the job 'evaluate_finder'.
 
   config.checkpoint = ''  # For the job 'evaluate': a stage's folder in a workdir, or instead:
-  # For 'evaluate', 'extract' and 'export': a folder of weights, or of 'train_all'; the latter two
-  # take those that ship with fmx for ''.
+  # For 'evaluate', 'extract', 'extract_many' and 'export': a folder of weights, or of 'train_all';
+  # the latter three take those that ship with fmx for ''.
   config.weights = ''
   config.evaluation = evaluation()
 
@@ -59,6 +59,10 @@ def get_config() -> ConfigDict:
   config.contact_sheet = False  # Whether 'extract' draws one.
   config.plot = False  # Whether 'extract' draws the measurements over time.
   config.extraction = extraction()
+  # For the job 'extract_many': a folder, a glob or a text file of paths, or of addresses.
+  config.videos = ''
+  config.cluster = ''  # Address of a Ray cluster, or 'auto' on one of its machines; '': this one.
+  config.many = many()
   config.app = app()  # For the job 'app'; the networks are those of 'extract'.
 
   config.format = 'onnx'  # For the job 'export': 'onnx' or 'stablehlo'.
@@ -198,6 +202,20 @@ def extraction() -> ConfigDict:
   # without it. Of a window of 5 frames: all of them, so that less than 5 saves nothing.
   config.rest = 0
   return config
+
+
+def many() -> ConfigDict:
+  """Extraction of many videos."""
+  return ConfigDict(
+    {
+      'pool': 'ray',  # 'ray': workers side by side; 'here': one, in this process, without Ray.
+      'workers': 0,  # How many; 0: as many as there is room for.
+      'cpus': 1,  # Cores of each. Where there are GPUs, each also has one of its own.
+      'shot_frames': 1500,  # A video of more than two times as many is cut at scene changes.
+      'tries': 3,  # Workers that may be lost over one video before it counts as failed.
+      'out': '',  # Where the folders of masks go, a path or an address; '': the workdir.
+    }
+  )
 
 
 def app() -> ConfigDict:

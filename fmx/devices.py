@@ -41,4 +41,5 @@ def connect(
 
 def is_first_process() -> bool:
   """Whether this process is the one that writes and tells."""
-  return jax.process_index() == 0
+  # Alone it is so without a look at the devices, which other processes may be meant to have.
+  return not jax.distributed.is_initialized() or jax.process_index() == 0

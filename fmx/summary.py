@@ -228,9 +228,11 @@ class Progress:
     parts = [f'{self._name} {step}/{self._steps}']
     if loss is not None:
       parts.append(f'loss {float(loss):.4f}')
+    if self._frames and now > started:
+      parts.append(f'{self._frames / (now - started):.1f} frames/s')
     if step > first_step and now > started:
       left = (now - started) / (step - first_step) * max(self._steps - step, 0)
-      parts += [f'{self._frames / (now - started):.1f} frames/s', f'{_duration(left)} left']
+      parts.append(f'{_duration(left)} left')
     return '  '.join(parts)
 
   def _show(self, text: str) -> None:

@@ -30,6 +30,8 @@ OTHER_JOBS = (
   'weights',
   'checkpoint',
   'video',
+  'cluster',
+  'many.',
   'contact_sheet',
   'plot',
   'extraction.',
@@ -39,13 +41,15 @@ OTHER_JOBS = (
 )
 # Of an extraction.
 CLAIM = 'extraction.json'
+CLAIM_MANY = 'extractions.json'  # Of many.
 UNFINISHED = 'unfinished'
 PARTS = 'parts'  # In the folder of what is unfinished.
+SHOTS = 'shots'  # Likewise: a folder for each, as of an extraction of its own.
 OVERLAY = 'overlay.mp4'
 MEASUREMENTS, MEASUREMENTS_CSV = 'measurements.parquet', 'measurements.csv'
 PLOT = 'measurements.png'
 CUTOUT = 'cutout.webm'
-COCO = 'coco.json'
+COCO, COCO_LINES = 'coco.json', 'coco.jsonl'  # The lines are those of a part.
 SUMMARY = 'summary.json'  # Written last.
 OUTPUTS = (
   SUMMARY,
@@ -60,6 +64,10 @@ OUTPUTS = (
   CUTOUT,
   COCO,
 )
+
+
+class HeldError(ValueError):
+  """Another run is at work in a folder."""
 
 
 def folder_of(video: str) -> pathlib.Path:
@@ -83,7 +91,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
     workdir: Created if it is not there.
 
   Raises:
-    ValueError: another run holds it.
+    HeldError: another run holds it.
     OSError: the folder cannot be written.
   """
   if jax.process_index() != 0:
@@ -98,7 +106,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      raise ValueError(
+      raise HeldError(
         f'Another run is at work in {workdir}: wait for its end, or give another --workdir.'
       ) from error
     yield
@@ -215,6 +223,30 @@ def claim_extraction(workdir: pathlib.Path, made_of: dict[str, Any]) -> None:
     raise _unwritable(workdir, error) from error
 
 
+def claim_many(workdir: pathlib.Path, made_of: dict[str, Any]) -> None:
+  """Takes a workdir for extractions of many videos, all with the same weights and options.
+
+  Raises:
+    ValueError: it holds those with others; the message says what differs.
+    OSError: the folder cannot be written.
+  """
+  path = workdir / CLAIM_MANY
+  try:
+    if not path.is_file():
+      placing.write(path, json.dumps(made_of, indent=2) + '\n')
+  except OSError as error:
+    raise _unwritable(workdir, error) from error
+  try:
+    differing = _differing(_flat(made_of), _flat(_read_json(path)))
+  except ValueError as error:
+    raise ValueError(f'{path} cannot be read ({error}): give another --workdir.') from error
+  if differing:
+    raise ValueError(
+      f'{workdir} holds masks with other options: {"; ".join(differing)}. '
+      'Give another --workdir, or the same options.'
+    )
+
+
 @contextlib.contextmanager
 def finishing(workdir: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
   """Gives the path to write a file at; it gets its own name when the disk has all of it."""
@@ -225,8 +257,12 @@ def finishing(workdir: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
 
 
 def _has_begun(workdir: pathlib.Path) -> bool:
-  parts = workdir / UNFINISHED / PARTS
-  return (workdir / SUMMARY).exists() or any(parts.glob('[0-9]' * 6))
+  number, unfinished = '[0-9]' * 6, workdir / UNFINISHED
+  return (
+    (workdir / SUMMARY).exists()
+    or any(unfinished.glob(f'{PARTS}/{number}'))
+    or any(unfinished.glob(f'{SHOTS}/*/{UNFINISHED}/{PARTS}/{number}'))
+  )
 
 
 def _unwritable(workdir: pathlib.Path, error: OSError) -> OSError:

@@ -27,6 +27,7 @@ CHANGED = {
   'finder': {'job', 'data'},
   'evaluate_finder': {'job', 'data'},
   'extract': {'job'},
+  'extract_many': {'job'},
   'export': {'job'},
   'app': {'job'},
   'eyes': {'data', 'convlstm'},

@@ -87,6 +87,7 @@ RULES = {
     *BESIDE,
     'tfds_300vw',
   ],
+  'fmx/many/**': ['fmx.many', 'fmx.extraction', 'fmx.caching', *BESIDE, 'tfds_300vw'],
   'fmx/app/**': [
     'fmx.app',
     'fmx.example',
@@ -146,6 +147,8 @@ MAY_SEE_CONFIGURATIONS = {
   'fmx/study.py',
   'fmx/workdir.py',
   'fmx/extraction/job.py',
+  'fmx/many/job.py',
+  'fmx/many/worker.py',
   'fmx/train/stages.py',
 }
 
@@ -220,12 +223,12 @@ def room(parts):
 
 
 def test_the_front_doors_alone_import_what_they_open():
-  doors = ('fmx.app', 'fmx.benchmark', 'fmx.demo', 'fmx.extraction')
+  doors = ('fmx.app', 'fmx.benchmark', 'fmx.demo', 'fmx.extraction', 'fmx.many')
   for path in sources():
     own = room(path.relative_to(ROOT).with_suffix('').parts)
     behind = [door for door in doors if own not in (door, 'run', 'fmx.command')]
-    if own == 'fmx.app':
-      behind.remove('fmx.extraction')  # The page is another door to it.
+    if own in ('fmx.app', 'fmx.many'):
+      behind.remove('fmx.extraction')  # They are other doors to it.
     assert [name for name in imported(path) if inside(name, behind)] == [], path
 
 
@@ -241,6 +244,12 @@ def test_torch_is_there_to_compare_with_alone():
     'fmx/benchmark/peers.py',
     'fmx/benchmark/torch_network.py',
   }
+
+
+def test_one_module_knows_of_ray_and_one_of_addresses():
+  for library, knows in (('ray', 'fmx/many/ray_pool.py'), ('fsspec', 'fmx/many/storage.py')):
+    paths = [path for path in sources() if any(inside(name, [library]) for name in imported(path))]
+    assert [str(path.relative_to(ROOT)) for path in paths] == [knows]
 
 
 @pytest.mark.parametrize('pattern', ONLY)

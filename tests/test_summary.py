@@ -160,6 +160,16 @@ def test_the_first_step_does_not_count_in_the_rate():
   ]
 
 
+def test_frames_are_counted_within_a_step_too():
+  clock, stream = Clock(), io.StringIO()
+  progress = Progress(1, name='video', stream=stream, clock=clock, seconds=0)
+  progress.update(0, 0)
+  run(progress, clock, [0, 1], 5.0, loss=None)
+  assert stream.getvalue().splitlines() == [
+    'video 0/1', 'video 0/1  2.0 frames/s', 'video 1/1  2.0 frames/s  0:00 left'
+  ]  # fmt: skip
+
+
 def test_going_on_at_a_late_step_counts_only_what_this_run_did():
   clock, stream = Clock(), io.StringIO()
   run(Progress(4000, stream=stream, clock=clock, seconds=0), clock, [301, 302], 1.0)

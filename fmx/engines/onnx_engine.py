@@ -149,6 +149,6 @@ def _keep(content: bytes, path: pathlib.Path) -> None:
 
 def _cores() -> int:
   """How many this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
+  own = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+  told = os.environ.get('OMP_NUM_THREADS', '')  # As the libraries below numpy take it too.
+  return min(own, int(told)) if told.isdecimal() and int(told) else own

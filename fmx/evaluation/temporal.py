@@ -4,6 +4,8 @@ Both numbers also answer to real motion, so they compare methods on the same vid
 with one another; and a mask that never moves is perfectly still and perfectly wrong.
 """
 
+from __future__ import annotations
+
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
@@ -58,8 +60,7 @@ class TemporalQuality:
     labels = np.array(labels)
     self._check(labels, is_cut)
     if is_cut:
-      self._flicker += _flicker(self._shot[-HELD:])
-      self._shot = []
+      self._end_shot()
     if self._shot:
       ratios = _iou(self._shot[-1], labels, len(self._class_names))
       present = ~np.isnan(ratios)
@@ -71,6 +72,16 @@ class TemporalQuality:
     if len(self._shot) > HELD:
       self._flicker += _flicker(self._shot)
       self._shot = self._shot[-HELD:]
+
+  def append(self, later: TemporalQuality) -> None:
+    """Takes in what another one has seen, whose first frame begins a shot."""
+    self._end_shot()
+    self._num_frames += later._num_frames
+    self._num_pairs += later._num_pairs
+    self._iou_sums += later._iou_sums
+    self._iou_counts += later._iou_counts
+    self._flicker += later._flicker
+    self._shot = list(later._shot)
 
   def result(self) -> dict[str, Any]:
     """The numbers of all frames so far, as if the last one were the end; more may be added.
@@ -92,6 +103,10 @@ class TemporalQuality:
       'miou': sum(present) / len(present) if present else None,
       'flicker': flickering / shown if shown else None,
     }
+
+  def _end_shot(self) -> None:
+    self._flicker += _flicker(self._shot[-HELD:])
+    self._shot = []
 
   def _check(self, labels: np.ndarray, is_cut: bool) -> None:
     place = f'Frame {self._num_frames} of those given'

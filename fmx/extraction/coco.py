@@ -12,13 +12,12 @@ from pycocotools import mask as run_lengths
 from fmx.extraction.joining import Clock
 from fmx.extraction.outputs import Labelled, Part, Write
 from fmx.labelling.frame_masks import own_labels
-from fmx.workdir import COCO, finishing
+from fmx.workdir import COCO, COCO_LINES, finishing
 from tfds_300vw.face_mask import CLASS_NAMES
 
 CATEGORIES = [
   {'id': i, 'name': name, 'supercategory': 'face'} for i, name in enumerate(CLASS_NAMES) if i
 ]
-_LINES = 'coco.jsonl'
 
 
 class Coco:
@@ -31,7 +30,7 @@ class Coco:
   @contextlib.contextmanager
   def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
     """As `Layer.open_part`."""
-    with open(folder / _LINES, 'w') as file:
+    with open(folder / COCO_LINES, 'w') as file:
       yield lambda labelled: print(json.dumps(self._described(labelled)), file=file)
 
   def finish(self, parts: Sequence[Part], clock: Clock) -> None:
@@ -82,7 +81,7 @@ def annotated(mask: np.ndarray) -> dict[str, Any]:
 
 def _lines(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
   for part in parts:
-    with open(part.folder / _LINES) as file:
+    with open(part.folder / COCO_LINES) as file:
       yield from map(json.loads, file)
 
 

@@ -15,7 +15,7 @@ from fmx.extraction import joining
 from fmx.extraction.contact_sheet import CONTACT_SHEET, draw_contact_sheet
 from fmx.extraction.layers import MASKS, Place, check_outputs, layers_of
 from fmx.extraction.loop import Extractor, Listener, Record, extract_parts
-from fmx.extraction.outputs import Layer, Part, files_of, read_parts
+from fmx.extraction.outputs import Layer, Part, PartLayer, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
 from fmx.labelling.frame_masks import DOUBTFUL, is_box
@@ -57,7 +57,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
   """
   check(config)
   source = open_source(config.video)
-  made_of = ingredients(config, source)
+  made_of = ingredients(config, identity(source.properties.path, source.files))
   if is_extracted(workdir, made_of):
     print(f'The masks of {config.video} are in {workdir} already; nothing is left to do.')
   else:
@@ -66,6 +66,11 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
       claim_extraction(workdir, made_of)
       progress = Progress(source.properties.num_frames, name='frame')
       tell(*extract(config, source, extractor, workdir, progress), workdir)
+  return complete(config, workdir)
+
+
+def complete(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+  """Draws what is asked for out of what an extraction made, and gives its summary as `run` does."""
   summary = json.loads((workdir / SUMMARY).read_bytes())
   if config.contact_sheet and not (workdir / CONTACT_SHEET).exists():
     with finishing(workdir, CONTACT_SHEET) as path:
@@ -138,13 +143,13 @@ def landmarks(config: ConfigDict) -> Extractor:
 METHODS: dict[str, Callable[[ConfigDict], Extractor]] = {'network': network, 'landmarks': landmarks}
 
 
-def ingredients(config: ConfigDict, source: Source) -> dict[str, Any]:
-  """What decides the masks, as JSON: the video, the weights and the options."""
+def ingredients(config: ConfigDict, of_video: dict[str, Any]) -> dict[str, Any]:
+  """What decides the masks, as JSON: the video's identity, the weights and the options."""
   of_weights, engine = None, None
   if config.extraction.method == 'network':
     of_weights, engine = identity_of(config.weights), choice.chosen(config.extraction.engine)
   made_of = {
-    'video': identity(source.properties.path, source.files),
+    'video': of_video,
     'weights': of_weights,
     'extraction': config.extraction.to_dict() | {'engine': engine},
   }
@@ -174,9 +179,7 @@ def extract(
     The summary, less the frames, and the record.
   """
   properties, options = source.properties, config.extraction
-  rate = min(max(properties.frame_rate, _SLOWEST), _FASTEST)
-  place = Place(workdir, source, rate, options.masks)
-  layers = layers_of(place, options.outputs, has_ids=options.max_faces > 1)
+  rate, layers = frame_rate(source), layers_in(config, source, workdir)
   folder = workdir / UNFINISHED / PARTS
   _logger.info(
     '%s: %d frames of %d x %d pixels, %.5g a second.',
@@ -215,6 +218,18 @@ def extract(
   return head, record
 
 
+def frame_rate(source: Source) -> float:
+  """Frames a second at which parts are encoded."""
+  return min(max(source.properties.frame_rate, _SLOWEST), _FASTEST)
+
+
+def layers_in(config: ConfigDict, source: Source, workdir: pathlib.Path) -> dict[str, PartLayer]:
+  """The outputs that are asked for, by name."""
+  options = config.extraction
+  place = Place(workdir, source, frame_rate(source), options.masks)
+  return layers_of(place, options.outputs, has_ids=options.max_faces > 1)
+
+
 def named(folder: str) -> str:
   """What the summary says of weights."""
   return folder or pretrained.caption()
@@ -250,7 +265,7 @@ def describe(
 ) -> dict[str, Any]:
   """What the summary says of the video."""
   return {
-    'path': str(properties.path),
+    'path': properties.address or str(properties.path),
     'kind': properties.kind,
     'codec': properties.codec,
     'frames': record.totals.frames,

@@ -86,8 +86,8 @@ def join(
   """Writes one video out of parts.
 
   Args:
-    parts: Files of one size and codec, and the index of the first frame of each. All but the last
-      have more frames than an encoder runs ahead.
+    parts: Files of one size and codec, and the index of the first frame of each. If there are
+      several, the first has more frames than an encoder runs ahead.
     path: Where to write; .mp4, .mkv or .webm.
     clock: Of all frames.
     frame_rate: That the parts were written with.
@@ -168,19 +168,21 @@ def _packets(
 ) -> Iterator[av.Packet]:
   """Yields the packets of all parts with their new times.
 
-  An encoder's decoding times run a few frames behind, the same number in each part: counted in
-  frames they go on from part to part.
+  Packets come in the order of decoding, and an encoder's decoding times run a few frames behind: as
+  many in each part as in the first.
   """
   frames = Fraction(rate).limit_denominator(1001)  # A second.
+  delay = None
   for path, first in parts:
     with av.open(os.fspath(path)) as container:
       source = container.streams.video[0]
       step = cast(Fraction, source.time_base) * frames
-      for packet in container.demux(source):
-        if not packet.size:
-          continue
+      packets = (packet for packet in container.demux(source) if packet.size)
+      for order, packet in enumerate(packets, first):
         index = first + round(cast(int, packet.pts) * step)
-        decoding = first + round(cast(int, packet.dts) * step)
+        if delay is None:
+          delay = -round(cast(int, packet.dts) * step)
+        decoding = order - delay
         packet.pts, packet.dts = clock.at(index), clock.at(decoding)
         packet.duration = clock.at(index + 1) - packet.pts
         packet.time_base, packet.stream = Fraction(1, clock.ticks), stream

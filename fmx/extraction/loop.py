@@ -80,6 +80,7 @@ def extract_parts(
   *,
   asked: Callable[[], int],
   progress: Listener,
+  begin: Record | None = None,
 ) -> Record:
   """Writes all parts that are not there yet.
 
@@ -90,6 +91,7 @@ def extract_parts(
     layers: See `PartWriter`.
     asked: Gives the signal that asks to stop; 0 for none.
     progress: Is told.
+    begin: Of the source's first frame, where that is not the video's.
 
   Returns:
     The record of the end.
@@ -100,7 +102,7 @@ def extract_parts(
     Stopped: the process was asked to stop.
   """
   parts, record = read_parts(folder)
-  record = record or Record()
+  record = record or begin or Record()
   if record.is_end:
     return record
   first, number = record.next_index, len(parts) + 1

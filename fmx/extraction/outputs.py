@@ -25,9 +25,9 @@ from tfds_300vw import face_mask, pictures, placing
 from tfds_300vw.video import Frame
 from tfds_300vw.video_writer import LabelWriter, VideoWriter
 
-_LINES, _STATE = 'frames.jsonl', 'state.pickle'
+LINES, STATE = 'frames.jsonl', 'state.pickle'
 _PRESET = 'veryfast'  # As large as with 'medium', in less than half of the time.
-_PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
+PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
 
 
 class Labelled(NamedTuple):
@@ -79,7 +79,7 @@ class Part:
 
   def lines(self) -> list[str]:
     """What the summary says of each frame, as JSON."""
-    return (self.folder / _LINES).read_text().splitlines()
+    return (self.folder / LINES).read_text().splitlines()
 
 
 def files_of(parts: Sequence[Part], name: str) -> list[tuple[pathlib.Path, int]]:
@@ -116,7 +116,7 @@ class PngMasks:
     path = self._unfinished / f'{labelled.name}.png'
     picture = Image.fromarray(self._pick(labelled.masks)).convert('L')
     picture.putpalette(self._palette)
-    picture.save(path, compress_level=_PNG_LEVEL)
+    picture.save(path, compress_level=PNG_LEVEL)
     return path
 
 
@@ -238,10 +238,10 @@ class PartWriter:
     """Gives the part its name, with the state from which the next one goes on."""
     with self._timed('write'):
       self._stack.close()
-      (self._partial / _LINES).write_text('\n'.join(self._lines) + '\n')
-      (self._partial / _STATE).write_bytes(pickle.dumps(state))
+      (self._partial / LINES).write_text('\n'.join(self._lines) + '\n')
+      (self._partial / STATE).write_bytes(pickle.dumps(state))
       placing.place(self._partial, self._folder)
-      for older in self._folder.parent.glob(f'*/{_STATE}'):  # Each may hold a frame or more.
+      for older in self._folder.parent.glob(f'*/{STATE}'):  # Each may hold a frame or more.
         if older.parent != self._folder and older.parent.suffix != '.partial':
           older.unlink()
 
@@ -250,7 +250,7 @@ def read_parts(parts: pathlib.Path) -> tuple[list[Part], Any]:
   """The whole parts in order, and the state after the last of them; None if there is none."""
   found, first = [], 0
   for folder in sorted(parts.glob('[0-9]' * 6)):
-    stop = first + (folder / _LINES).read_bytes().count(b'\n')
+    stop = first + (folder / LINES).read_bytes().count(b'\n')
     found.append(Part(folder, first, stop))
     first = stop
-  return found, pickle.loads((found[-1].folder / _STATE).read_bytes()) if found else None
+  return found, pickle.loads((found[-1].folder / STATE).read_bytes()) if found else None

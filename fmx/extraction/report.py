@@ -1,5 +1,7 @@
 """What is said of an extraction: a line for each frame, totals, and where the time goes."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import json
@@ -82,6 +84,18 @@ class Totals:
       if face.confidence is not None:
         self.confidence += float(face.confidence)
         self.confident += 1
+
+  def append(self, later: Totals, ids: int) -> None:
+    """Adds what was counted in later shots, in which the ids began anew after so many."""
+    for name in ('frames', 'frames_with_face', 'cuts', 'windows', 'windows_refound'):
+      setattr(self, name, getattr(self, name) + getattr(later, name))
+    for name in ('frames_of_face', 'frames_lost'):
+      counts = getattr(later, name)
+      getattr(self, name).update({face + ids: count for face, count in counts.items()})
+    self.verdicts.update(later.verdicts)
+    self.areas.update(later.areas)
+    self.confidence += later.confidence
+    self.confident += later.confident
 
   def result(self) -> dict[str, Any]:
     """The counts, and means over the faces of all frames (None without a face)."""

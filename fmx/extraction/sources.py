@@ -37,6 +37,7 @@ class Properties:
     pixel_aspect: Width of a pixel by its height, upright; None if the file says nothing.
     start: Of frame 0 on the file's clock, seconds: what the sound is in step with.
     clock: Ticks a second of the file's time stamps; None if it has none.
+    address: What people know it by, where that is not the path.
   """
 
   path: pathlib.Path
@@ -50,6 +51,7 @@ class Properties:
   pixel_aspect: Fraction | None = None
   start: float = 0.0
   clock: Fraction | None = None
+  address: str = ''
 
 
 class Source(Protocol):

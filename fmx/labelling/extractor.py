@@ -42,6 +42,29 @@ class ExtractionState:
   shot: ShotState
   cuts: CutDetector
 
+  @property
+  def num_ids(self) -> int:
+    """How many faces have got an id."""
+    return self.shot.follower.next_id - 1
+
+
+def states_at_cuts(frames: Iterable[np.ndarray], max_faces: int) -> Iterator[ExtractionState]:
+  """Yields for each cut the state from which its shot may be labelled without those before.
+
+  Only numbers outlive a cut: those of frames, which the state has, and those of faces. With this
+  state the latter begin anew: the masks are, to the bit, those that would have come, and each id is
+  less by the number of faces that had one before, which is `num_ids` at the end of each shot.
+
+  Args:
+    frames: uint8 [H, W, 3], RGB, all of one size; all of the video.
+    max_faces: Of the extractor that goes on.
+  """
+  cuts = CutDetector()
+  for index, frame in enumerate(frames):
+    before = copy.deepcopy(cuts)
+    if cuts(frame):
+      yield ExtractionState(index, frame.shape[:2], ShotState(Follower(max_faces)), before)
+
 
 class FaceMaskExtractor:
   """Labels the faces of a video.
