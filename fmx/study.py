@@ -90,7 +90,7 @@ def changed(base: ConfigDict, name: str, changes: Iterable[tuple[str, Any]]) -> 
   Raises:
     ValueError: there is no such option, or the value is of another type.
   """
-  config = base.copy_and_resolve_references()
+  config = base.copy_and_resolve_references().lock()  # A misspelt option would be a new one.
   try:
     config.update_from_flattened_dict(dict(changes))
   except (KeyError, TypeError) as error:

@@ -93,7 +93,13 @@ def write_report(
   }
   scaled = study.changed(config.base, config.scale, config.scales[config.scale].all)
   return report.write(
-    folder / 'results', planned.tables, outcomes, pictures, missing, config.scale, facts(scaled, config.pretrained[scaled.model.trunk])
+    folder / 'results',
+    planned.tables,
+    outcomes,
+    pictures,
+    missing,
+    config.scale,
+    facts(scaled, config.pretrained[scaled.model.trunk]),
   )
 
 

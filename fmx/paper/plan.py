@@ -110,8 +110,8 @@ def read(config: ConfigDict, folder: pathlib.Path) -> Plan:
       part: _known(network, networks, f'systems: {name!r} has').folder for part, network in parts
     }
     evaluation = study.changed(base, name, (('job', 'evaluate'), *changes))
-    made_of = [f'{part}={at.name}' for part, at in owned.items()]
-    at = folder / f'together_{_digest(evaluation, made_of)}'
+    together = [f'{part}={at.name}' for part, at in owned.items()]
+    at = folder / f'together_{_digest(evaluation, together)}'
     evaluation.weights = str(at / 'weights')
     systems[name] = Run(name, evaluation, at, tuple(changes), owned)
   tables = tuple(Table(**dict(table)) for table in config.tables)

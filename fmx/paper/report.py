@@ -152,7 +152,7 @@ def compared(table: Table, results: Mapping[str, Mapping[str, Any]]) -> list[lis
   rows = [[*header, 'paper: mIoU', 'paper: gain']]
   for label, miou in known.items():
     gain = tables.ABSENT
-    if None not in (miou, baseline) and label != table.compared_with:
+    if miou is not None and baseline is not None and label != table.compared_with:
       gain = f'{miou - baseline:+.2f}'
     paper = [tables.ABSENT if miou is None else f'{miou:.2f}', gain]
     rows.append([*ours.get(label, [label, *[tables.ABSENT] * (len(header) - 1)]), *paper])

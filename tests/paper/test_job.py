@@ -1,18 +1,23 @@
-"""The whole job with networks so small that they take seconds."""
+"""The job: what is trained, shared, gone on with and left out; once with networks, tiny ones."""
 
 import json
 import re
 
+import numpy as np
 import pytest
 import tiny_runs
 
-from configs.tables import figure5, figure6, networks, table3, table4, table9
+from configs.tables import figure5, figure6, networks, table3, table4
 from fmx import jobs
+from fmx.evaluation.protocol import FrameScore, summarize
 from fmx.models import segmenter
 from fmx.paper import job, plan
+from fmx.train.stages import TITLES
+from tfds_300vw import placing
 
 TINY = {name: value for name, value in tiny_runs.OVERRIDES.items() if 'dataset' not in name}
 TINY |= {'convlstm.batch_size': 4, 'fcn.epochs': 1, 'convlstm.epochs': 1}
+CLASSES = ('background', 'facial_skin', 'eyes')
 
 
 def configuration(*tables):
@@ -20,29 +25,28 @@ def configuration(*tables):
   config.scale = 'tiny'
   config.scales.tiny = {'all': tuple(TINY.items()), 'some': ()}
   config.base.data.dataset = tiny_runs.DATASET
-  config.runs = tuple(
-    (name, tuple((option, of_tests(value)) for option, value in changes))
-    for name, changes in config.runs
-  )
-  config.data_dir = str(tiny_runs.data_dir())
-  return config.lock()
+  return config
 
 
-def of_tests(value):
-  """The dataset of the tests in place of one of the paper's."""
-  if not isinstance(value, str) or not value.startswith('the300vw_mask/'):
-    return value
-  return value.replace('/', '/released_')
+def fake_results():
+  counts = np.eye(3, dtype=np.int64) * 3 + 1
+  scores = [FrameScore('1', clip, 0, 1, counts) for clip in ('a', 'b')]
+  return summarize(scores, CLASSES)
 
 
 @pytest.fixture
 def trained(monkeypatch):
-  """The networks that were trained, by their folders; each is tiny."""
-  monkeypatch.setattr(segmenter, 'build', tiny_runs.build)
-  names, train = [], jobs.train
-  monkeypatch.setattr(
-    jobs, 'train', lambda config, at: names.append(at.name) or train(config, at)
-  )
+  """The folders of the networks that were trained, as it were."""
+  names = []
+
+  def train(config, folder):
+    names.append(folder.name)
+    placing.make_folder(folder)
+    (folder / job.RESULTS).write_text(
+      json.dumps({TITLES[name]: fake_results() for name in config.stages})
+    )
+
+  monkeypatch.setattr(jobs, 'train', train)
   return names
 
 
@@ -52,40 +56,57 @@ def test_tables_share_networks_and_what_was_interrupted_goes_on(tmp_path, traine
   def break_down(config, at):
     if len(trained) == 2:
       raise KeyboardInterrupt
-    return train(config, at)
+    train(config, at)
 
-  monkeypatch.setattr(jobs, 'train', break_down)
-  with pytest.raises(KeyboardInterrupt):
-    job.run(configuration(table3), tmp_path)
-  page = (tmp_path / 'results/index.html').read_text()
-  assert '2 of 3 networks and systems are done' in page
-  monkeypatch.setattr(jobs, 'train', train)
-  assert job.run(configuration(table3), tmp_path) == tmp_path / 'results/index.html'
-  assert len(trained) == len(set(trained)) == 3
+  with monkeypatch.context() as context:
+    context.setattr(jobs, 'train', break_down)
+    with pytest.raises(KeyboardInterrupt):
+      job.run(configuration(table3), tmp_path)
+  page = tmp_path / 'results/index.html'
+  assert '2 of 3 networks and systems are done' in page.read_text()
+  assert job.run(configuration(table3), tmp_path) == page
+  assert '3 of 3 networks and systems are done' in page.read_text()
   job.run(configuration(table4), tmp_path)  # Of the same networks.
-  assert len(trained) == 3
-  folders = {path.name for path in (tmp_path / 'networks').iterdir()}
-  assert folders == set(trained)
-  assert {name.partition('_')[0] for name in folders} == {'fcn', 'convlstm'}
+  assert len(trained) == len(set(trained)) == 3
+  assert {path.name for path in (tmp_path / 'networks').iterdir()} == set(trained)
+  assert [name.partition('_')[0] for name in trained] == ['fcn', 'convlstm', 'convlstm']
   made = json.loads((tmp_path / f'networks/{trained[0]}/made.json').read_bytes())
   assert made['versions'] == [job.version()]
 
 
-def test_the_ladder_and_its_figures(tmp_path, trained):
-  page = job.run(configuration(table9, figure5, figure6), tmp_path).read_text()
-  assert len(trained) == len(set(trained)) == 8
-  row = re.search(r'<tr><td>Primary \+ zoomed-in models</td>(.*?)</tr>', page)[1]
-  cells = re.findall(r'>([^<]*)</td>', row)
-  (results,) = (tmp_path / 'networks').glob('together_*/results.json')
-  ours = json.loads(results.read_bytes())['ConvLSTM-FCN + zoomed-in models']['miou']
-  assert cells[5] == f'{100 * ours:.2f}'
-  assert cells[-2:] == ['63.76', '+9.26']
-  assert page.count('data:image/jpeg;base64,') == 1
-  assert page.count('<svg') == 1
+def test_a_second_stage_begins_with_the_network_that_it_names(tmp_path):
+  fcn, adam, rmsprop = plan.read(configuration(table3), tmp_path).networks.values()
+  assert fcn.config.trained_fcn == ''
+  assert adam.config.trained_fcn == rmsprop.config.trained_fcn == str(fcn.folder)
+  assert (adam.config.convlstm.optimizer, rmsprop.config.convlstm.optimizer) == ('adam', 'rmsprop')
+  assert (adam.config.convlstm.gamma, adam.config.model.width) == (0.0, TINY['model.width'])
+
+
+def test_equal_networks_of_two_names_are_trained_once(tmp_path, trained):
+  config = configuration(table3)
+  (_, changes), *_ = config.runs
+  config.runs = (*config.runs, ('the same again', changes))
+  job.run(config, tmp_path)
+  assert len(trained) == 3
+
+
+def test_networks_and_pictures_of_the_whole_system(tmp_path, monkeypatch):
+  monkeypatch.setattr(segmenter, 'build', tiny_runs.build)
+  config = configuration(figure5, figure6)
+  eyes = (('stages', ('fcn',)), ('data.dataset', 'the300vw_mask/released_eyes'))
+  kept = (networks.FCN, networks.primary_model(0.05))
+  config.runs = (*(pair for pair in config.runs if pair[0] in kept), ('eyes', eyes))
+  parts = (('fcn', kept[0]), ('primary', kept[1]), ('eyes', 'eyes'))
+  config.systems = ((networks.TOGETHER, parts, ()),)
+  config.data_dir = str(tiny_runs.data_dir())
+  page = job.run(config.lock(), tmp_path).read_text()
+  (path,) = (tmp_path / 'networks').glob('together_*/results.json')
+  ours = json.loads(path.read_bytes())['ConvLSTM-FCN + zoomed-in models']['subjects']['004']
+  (row,) = re.findall(r'<tr><td>004</td>(.*?)</tr>', page)
+  assert row.endswith(f'<td>{100 * ours["mean"]:.2f} ± {100 * ours["std"]:.2f}</td>')
+  assert (page.count('data:image/jpeg;base64,'), page.count('<svg')) == (1, 1)
   assert (tmp_path / 'results/figure5.jpg').read_bytes()[:2] == b'\xff\xd8'
-  assert 'results/figure6.svg' in {
-    str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.svg')
-  }
+  assert (tmp_path / 'results/figure6.svg').read_text().startswith('<svg')
 
 
 def test_a_baseline_whose_library_is_missing_is_left_out_with_its_reason(
@@ -95,7 +116,7 @@ def test_a_baseline_whose_library_is_missing_is_left_out_with_its_reason(
     raise ImportError("pip install 'fmx[landmarks]'")
 
   monkeypatch.setattr(job, 'evaluate_together', missing)
-  config = configuration(table3).unlock()
+  config = configuration(table3)
   config.systems = ((networks.TRACKER, *networks.SYSTEMS[networks.TRACKER]),)
   table = dict(config.tables[0])
   table['rows'] += (('Face tracker', networks.TRACKER, '68-landmark tracker', 60.09),)
@@ -103,21 +124,29 @@ def test_a_baseline_whose_library_is_missing_is_left_out_with_its_reason(
   text = (job.run(config, tmp_path).parent / 'report.md').read_text()
   assert "Left out: Face tracker: pip install 'fmx[landmarks]'" in text
   (row,) = (line for line in text.splitlines() if line.startswith('| Face tracker'))
-  cells = [cell.strip() for cell in row.split('|')[1:-1]]
-  assert cells[1:-2] == ['–'] * 8
-  assert cells[-2] == '60.09'
+  cells = [cell.strip() for cell in row.split('|')[2:-1]]
+  assert cells == ['–'] * (len(CLASSES) + 3) + ['60.09', '+5.59']
 
 
 def test_a_folder_is_named_by_what_is_computed_not_where(tmp_path):
-  one = plan.read(configuration(table3), tmp_path / 'a').networks
+  def names(config, folder):
+    return [run.folder.name for run in plan.read(config, folder).networks.values()]
+
   config = configuration(table4)
-  config.base.data.workers, config.data_dir = 3, 'elsewhere'
-  other = plan.read(config, tmp_path / 'b').networks
-  names = [[run.folder.name for run in networks.values()] for networks in (one, other)]
-  assert names[0] == names[1]
+  config.base.log_every, config.data_dir = 3, 'elsewhere'
+  assert names(configuration(table3), tmp_path / 'a') == names(config, tmp_path / 'b')
+  before = names(config, tmp_path)
   config.base.seed = 1
-  moved = plan.read(config, tmp_path).networks
-  assert not {run.folder.name for run in moved.values()} & set(names[0])
+  assert not set(before) & set(names(config, tmp_path))
+
+
+def test_another_fcn_makes_another_second_stage(tmp_path):
+  config = configuration(table3)
+  before = plan.read(config, tmp_path).networks
+  (fcn, changes), *others = config.runs
+  config.runs = ((fcn, (*changes, ('fcn.epochs', 7))), *others)
+  after = plan.read(config, tmp_path).networks
+  assert not {run.folder for run in before.values()} & {run.folder for run in after.values()}
 
 
 @pytest.mark.parametrize(
@@ -136,3 +165,12 @@ def test_what_makes_no_sense_is_refused(option, value, message, tmp_path):
   with pytest.raises(ValueError, match=message):
     job.run(config, tmp_path)
   assert not list(tmp_path.iterdir())
+
+
+def test_the_report_s_libraries_are_asked_for_before_anything_is_trained(
+  tmp_path, trained, monkeypatch
+):
+  monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+  with pytest.raises(ValueError, match=r"jinja2: pip install 'fmx\[tables\]'"):
+    job.run(configuration(table3), tmp_path)
+  assert not trained
