@@ -48,7 +48,7 @@ train as those that ship     python run.py --config=configs/upright.py --workdir
   which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
   what each choice is worth  python run.py --config=configs/ablations.py --workdir=runs/ablations --config.base.data.data_dir=data
-the paper's tables           python run.py --config=configs/tables/all.py --workdir=runs/tables --config.data_dir=data
+tables of the paper          python run.py --config=configs/tables/all.py --workdir=runs/tables --config.data_dir=data
 networks for other programs  python run.py --config=configs/export.py --workdir=exported --config.format=onnx
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 

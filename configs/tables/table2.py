@@ -20,10 +20,10 @@ TABLE = {
   ),
   'claims': (
     ('The face tracker has the highest mIoU', 'Face tracker', 'FCN-ResNet50', 'mIoU'),
-    ('but is worse on facial skin', 'FCN-ResNet50', 'Face tracker', 'facial_skin'),
+    ('The face tracker is worse on facial skin', 'FCN-ResNet50', 'Face tracker', 'facial_skin'),
     ('DeepLab-V2 surpasses FCN-ResNet50', 'DeepLab-V2', 'FCN-ResNet50', 'mIoU'),
-    ('mainly on eyes', 'DeepLab-V2', 'FCN-ResNet50', 'eyes'),
-    ('and on inner mouths', 'DeepLab-V2', 'FCN-ResNet50', 'inner_mouth'),
+    ('DeepLab-V2 is better on eyes', 'DeepLab-V2', 'FCN-ResNet50', 'eyes'),
+    ('DeepLab-V2 is better on inner mouths', 'DeepLab-V2', 'FCN-ResNet50', 'inner_mouth'),
     (
       'Temporal smoothing does not improve the FCN',
       'FCN-ResNet50',

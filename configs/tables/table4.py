@@ -18,7 +18,12 @@ TABLE = {
   ),
   'claims': (
     ('With Adam the last four frames gain more than the first', 'Adam', 'baseline-FCN', 'later'),
-    ('with RMSprop too', 'RMSprop', 'baseline-FCN', 'later'),
+    (
+      'With RMSprop the last four frames gain more than the first',
+      'RMSprop',
+      'baseline-FCN',
+      'later',
+    ),
   ),
   'note': '',
 }

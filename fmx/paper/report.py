@@ -16,6 +16,7 @@ from fmx.paper.plan import Table
 from tfds_300vw import placing
 
 PAGE, DOCUMENT = 'index.html', 'report.md'
+PAPER = 'paper'  # Head of the columns with its numbers.
 LATER = 'later'  # A measure: how much more the later frames of a window have than the first.
 
 
@@ -139,23 +140,27 @@ def compared(table: Table, results: Mapping[str, Mapping[str, Any]]) -> list[lis
     table: Of kind 'comparison'.
     results: By row; rows without are dashes.
   """
+  classes: list[str] = []
   ours: dict[str, list[str]] = {}
-  header = ['model', 'mIoU', 'gain', 'p']
   if results:
     first = table.compared_with
     header, *found = tables.comparison_rows(results, first if first in results else None)
+    classes = header[1:-3]
     if first not in results:  # Nothing to compare with: neither gain nor p.
       found = [[*row[:-2], tables.ABSENT, tables.ABSENT] for row in found]
     ours = {row[0]: row for row in found}
   known = {label: miou for label, _, _, miou in table.rows}
   baseline = known[table.compared_with]
-  rows = [[*header, 'paper: mIoU', 'paper: gain']]
-  for label, miou in known.items():
-    gain = tables.ABSENT
-    if miou is not None and baseline is not None and label != table.compared_with:
-      gain = f'{miou - baseline:+.2f}'
-    paper = [tables.ABSENT if miou is None else f'{miou:.2f}', gain]
-    rows.append([*ours.get(label, [label, *[tables.ABSENT] * (len(header) - 1)]), *paper])
+  rows = [['model', 'mIoU', PAPER, 'gain', PAPER, 'p', *classes]]
+  for label, theirs in known.items():
+    lacking = [tables.ABSENT] * (len(classes) + 3)
+    *ratios, miou, gain, p = ours[label][1:] if label in ours else lacking
+    of_paper = their_gain = tables.ABSENT
+    if theirs is not None:
+      of_paper = f'{theirs:.2f}'
+      if baseline is not None and label != table.compared_with:
+        their_gain = f'{theirs - baseline:+.2f}'
+    rows.append([label, miou, of_paper, gain, their_gain, p, *ratios])
   return rows
 
 
