@@ -89,6 +89,11 @@ def read(config: ConfigDict, folder: pathlib.Path) -> Plan:
   """
   if config.scale not in config.scales:
     raise ValueError(f'scale is {config.scale!r}; it must be one of {", ".join(config.scales)}.')
+  if config.base.model.pretrained:
+    raise ValueError(
+      f'base.model.pretrained is {config.base.model.pretrained!r}, but trunks differ: set '
+      'pretrained.resnet50 or pretrained.vgg16.'
+    )
   scale = config.scales[config.scale]
   base = study.changed(config.base, config.scale, scale.all)
   some = dict(scale.some)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from configs.tables import figure5, figure6, networks, table3, table4
+from configs.tables import figure5, figure6, networks, table2, table3, table4
 from fmx import jobs
 from fmx.evaluation.protocol import FrameScore, summarize
 from fmx.models import segmenter
@@ -140,6 +140,17 @@ def test_a_folder_is_named_by_what_is_computed_not_where(tmp_path):
   assert not set(before) & set(names(config, tmp_path))
 
 
+def test_each_trunk_begins_with_its_own_weights(tmp_path):
+  config = networks.plan(table2.TABLE)
+  config.pretrained.vgg16, config.pretrained.resnet50 = 'vgg.h5', 'resnet.h5'
+  planned = plan.read(config, tmp_path).networks
+  assert {name: one.config.model.pretrained for name, one in planned.items()} == {
+    networks.FCN: 'resnet.h5',
+    networks.VGG: 'vgg.h5',
+    networks.DEEPLAB: 'vgg.h5',
+  }
+
+
 def test_another_fcn_makes_another_second_stage(tmp_path):
   config = configuration(table3)
   before = plan.read(config, tmp_path).networks
@@ -152,6 +163,7 @@ def test_another_fcn_makes_another_second_stage(tmp_path):
 @pytest.mark.parametrize(
   ('option', 'value', 'message'),
   [
+    ('base.model.pretrained', 'a.h5', 'set pretrained.resnet50 or pretrained.vgg16'),
     ('scale', 'huge', "scale is 'huge'; it must be one of"),
     ('runs', (('a', (('fcn.epoch', 1),)),), "'a' cannot be set"),
     ('runs', (('a', (('trained_fcn', 'b'),)),), "'a' begins with 'b', which is no network"),
@@ -161,7 +173,7 @@ def test_another_fcn_makes_another_second_stage(tmp_path):
 )
 def test_what_makes_no_sense_is_refused(option, value, message, tmp_path):
   config = configuration(table3)
-  config[option] = value
+  config.update_from_flattened_dict({option: value})
   with pytest.raises(ValueError, match=message):
     job.run(config, tmp_path)
   assert not list(tmp_path.iterdir())
