@@ -49,6 +49,7 @@ train as those that ship     python run.py --config=configs/upright.py --workdir
   which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
   what each choice is worth  python run.py --config=configs/ablations.py --workdir=runs/ablations --config.base.data.data_dir=data
+tables of the paper          python run.py --config=configs/tables/all.py --workdir=runs/tables --config.data_dir=data
 networks for other programs  python run.py --config=configs/export.py --workdir=exported --config.format=onnx
 time this machine            python run.py --config=configs/benchmark.py --workdir=runs/benchmark
 
@@ -67,6 +68,7 @@ def main(arguments: list[str]) -> int | str:
   from fmx.benchmark import job as benchmark
   from fmx.extraction import job as extraction
   from fmx.many import job as many
+  from fmx.paper import job as tables
   from fmx.workdir import folder_of
 
   config = _CONFIG.value
@@ -98,6 +100,8 @@ def main(arguments: list[str]) -> int | str:
         benchmark.run(config, workdir)
       case 'study':
         study.run(config, workdir)
+      case 'tables':
+        tables.run(config, workdir)
       case 'demo':
         demo.run(config, workdir)
       case 'app':
@@ -105,7 +109,7 @@ def main(arguments: list[str]) -> int | str:
       case job:
         return (
           f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, extract_many, export, app, study, benchmark or demo.'
+          'evaluate_finder, extract, extract_many, export, app, study, tables, benchmark or demo.'
         )
   return ending.status
 

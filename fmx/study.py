@@ -6,7 +6,7 @@ import json
 import logging
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -70,17 +70,32 @@ def configurations(config: ConfigDict) -> dict[str, ConfigDict]:
   """
   trainings: dict[str, ConfigDict] = {}
   for name, changes in config.runs:
-    training = config.base.copy_and_resolve_references()
-    try:
-      training.update_from_flattened_dict(dict(changes))
-    except (KeyError, TypeError) as error:
-      raise ValueError(f'runs: {name!r} cannot be set: {error}') from error
+    training = changed(config.base, name, changes)
     if slug(name) in map(slug, trainings):
       raise ValueError(f'runs: two have the folder {slug(name)!r}: give them other names.')
     trainings[name] = training
   if not trainings:
     raise ValueError('runs is empty: name at least one.')
   return trainings
+
+
+def changed(base: ConfigDict, name: str, changes: Iterable[tuple[str, Any]]) -> ConfigDict:
+  """A copy of a configuration with other values of a few options.
+
+  Args:
+    base: What is copied.
+    name: Of the run, for the message.
+    changes: Pairs (option, value), the groups of an option joined by dots.
+
+  Raises:
+    ValueError: there is no such option, or the value is of another type.
+  """
+  config = base.copy_and_resolve_references().lock()  # A misspelt option would be a new one.
+  try:
+    config.update_from_flattened_dict(dict(changes))
+  except (KeyError, TypeError) as error:
+    raise ValueError(f'runs: {name!r} cannot be set: {error}') from error
+  return config
 
 
 def try_out(folder: pathlib.Path, photographs: Dataset) -> dict[str, Any]:

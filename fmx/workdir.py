@@ -163,14 +163,15 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
   """What differs between two configurations and must not, one text an option."""
   ours, theirs = (
-    {
-      name: value
-      for name, value in (ABSENT | _flat(tree)).items()
-      if name not in FREE and not name.startswith(OTHER_JOBS)
-    }
+    {name: value for name, value in deciding(tree).items() if not name.startswith(OTHER_JOBS)}
     for tree in (ours, theirs)
   )
   return _differing(ours, theirs)
+
+
+def deciding(tree: dict[str, Any]) -> dict[str, Any]:
+  """The options of a configuration that decide what is computed, by their whole names."""
+  return {name: value for name, value in (ABSENT | _flat(tree)).items() if name not in FREE}
 
 
 def is_extracted(workdir: pathlib.Path, made_of: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from fmx.data.spoiling import Spoiling
 from fmx.data.transforms import Augmentation
 from fmx.data.views import View
 from fmx.models import segmenter
+from fmx.paper import plan
 from fmx.train import optimizer
 from fmx.train.stages import STAGES
 
@@ -37,6 +38,8 @@ CHANGED = {
 }
 # What each model of a configuration for several changes of the one of its region.
 OF_SEVERAL = {'all': set(), 'faces': {'data', 'model', 'fcn', 'convlstm', 'evaluation'}}
+# Its tables and figures.
+OF_THE_PAPER = [path.stem for path in sorted((FOLDER / 'tables').glob('[tf]*.py'))]
 # What the networks out of whole frames change of the paper's.
 UPRIGHT = {'stages', 'data', 'model', 'fcn', 'evaluation'}
 
@@ -181,3 +184,45 @@ def test_views_vary_in_nothing_and_spoiling_is_off_and_both_have_every_option_th
   data = primary.get_config().data
   assert data.view.to_dict() == dataclasses.asdict(View(region='primary', margin=1.45))
   assert data.spoiling.to_dict() == dataclasses.asdict(Spoiling())
+
+
+@pytest.mark.parametrize('scale', ['paper', 'small'])
+@pytest.mark.parametrize('name', ['all', *OF_THE_PAPER])
+def test_every_network_of_the_tables_can_be_built_at_both_scales(name, scale, tmp_path):
+  config = load(f'tables.{name}').get_config().lock()
+  config.scale = scale
+  planned = plan.read(config, tmp_path)
+  assert changed_groups(config.base, primary.get_config()) == set()
+  assert planned.tables
+  assert {one.folder for one in planned.networks.values()}.isdisjoint(
+    one.folder for one in planned.systems.values()
+  )
+  for one in planned.networks.values():
+    jobs.check_stages(one.config)
+    (stage,) = one.config.stages
+    losses.build(one.config[stage].loss, margin=one.config[stage].margin)
+    segmenter.build(
+      one.config.model, 5, temporal=stage == 'convlstm', image_size=one.config.data.image_size
+    )
+
+
+def test_all_tables_are_made_of_the_networks_of_each():
+  config = load('tables.all').get_config()
+  assert {dict(table)['name'] for table in config.tables} == set(OF_THE_PAPER)
+  assert len(OF_THE_PAPER) == 10
+  alone = {run for name in OF_THE_PAPER for run in load(f'tables.{name}').get_config().runs}
+  assert alone == set(config.runs)
+  assert len(config.runs) == 27
+
+
+def test_the_tables_have_the_numbers_of_the_paper_that_survive():
+  config = load('tables.all').get_config()
+  known = {
+    (label, miou)
+    for table in config.tables
+    for label, _, _, miou in dict(table)['rows']
+    if miou is not None
+  }
+  assert {miou for _, miou in known} == {60.09, 54.50, 55.53, 63.76}
+  assert ('Face tracker', 60.09) in known
+  assert ('Primary + zoomed-in models', 63.76) in known

@@ -18,7 +18,8 @@ from tfds_300vw import __main__ as dataset_command
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*.py') if path.stem != '__init__')
 DOCUMENTS = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')])
-SOURCES = [*DOCUMENTS, *CONFIGS, ROOT / 'run.py', ROOT / 'Makefile']
+TABLES = sorted((ROOT / 'configs/tables').glob('[aft]*.py'))
+SOURCES = [*DOCUMENTS, *CONFIGS, *TABLES, ROOT / 'run.py', ROOT / 'Makefile']
 
 
 def commands(path, program):
@@ -103,6 +104,6 @@ def test_a_newcomer_is_told_of_every_configuration(path, examples):
 
 def test_what_a_newcomer_is_told_is_one_line_for_each_command(examples):
   lines = [line for line in examples.splitlines() if 'python ' in line]
-  assert len(lines) == len(CONFIGS) + 3
+  assert len(lines) == len(CONFIGS) + 4  # The paper's tables are one folder.
   assert all(re.fullmatch(r'[ ,\w]{28} python (run\.py|-m \w+).*', line) for line in lines)
   assert lines[0].endswith(' python -m fmx --demo')

@@ -103,6 +103,27 @@ def evaluate(
   }
 
 
+def label_clips(
+  models: Mapping[str, Model], dataset: Dataset, clips: Sequence[Clip]
+) -> dict[str, list[Labels]]:
+  """What every system that the models make says of clips, state starting anew in each window.
+
+  Args:
+    models: As in `evaluate`.
+    dataset: Of the clips.
+    clips: The windows of each.
+
+  Returns:
+    From the title of each system to the class ids of each clip's frames, uint8 [h, w].
+
+  Raises:
+    ValueError: as `evaluate`.
+  """
+  models = _models_for(models, dataset)
+  networks = _networks(models, dataset.region, None)
+  return dict(pair for network in networks for pair in network.label(clips, stream=False))
+
+
 class _Tally:
   """What one system's predictions add up to."""
 

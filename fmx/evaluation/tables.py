@@ -9,14 +9,17 @@ from fmx.evaluation import significance
 ABSENT = '–'
 
 
-def comparison_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+def comparison_rows(
+  results: Mapping[str, Mapping[str, Any]], baseline: str | None = None
+) -> list[list[str]]:
   """A table of models, as the paper's: IoU by class, mIoU, gain over the first model and its p.
 
   The gain is absolute: 55.53 over a baseline of 54.50 is +1.03.
 
   Args:
-    results: From the name of each model to its results (`protocol.summarize`); the first is the
-      baseline. All are on the same clips.
+    results: From the name of each model to its results (`protocol.summarize`). All are on the same
+      clips.
+    baseline: Which of them the others are compared with; the first, if nothing is said.
 
   Returns:
     Rows of cells, the header first. IoU, mIoU and gain are × 100, with two decimals; p is that of
@@ -25,14 +28,14 @@ def comparison_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]
   Raises:
     ValueError: the models do not have the same classes, or not the same clips.
   """
-  baseline = next(iter(results.values()))
-  classes = baseline['classes']
+  first = results[baseline or next(iter(results))]
+  classes = first['classes']
   rows = [['model', *classes, 'mIoU', 'gain', 'p']]
   for name, result in results.items():
     if result['classes'] != classes:
       raise ValueError(f'{name} has the classes {result["classes"]}, the baseline {classes}.')
     ratios = [percent(result['iou'][label]) for label in classes]
-    gain, p = (ABSENT, ABSENT) if result is baseline else _against(result, baseline)
+    gain, p = (ABSENT, ABSENT) if result is first else _against(result, first)
     rows.append([name, *ratios, percent(result['miou']), gain, p])
   return rows
 
