@@ -112,10 +112,11 @@ def test_the_work_of_a_machine_that_is_killed_is_done_by_the_other(clips, tmp_pa
   with nodes(2) as (address, raylets):
 
     def kill_in_the_middle():
-      while list(states(out).values()).count('done') < 2:
+      # The folders of videos say it at once, the manifest when there is time for it.
+      while (number := len(list(out.glob('*/summary.json')))) < 2:
         time.sleep(0.02)
-      killed.append(states(out))
       kill_machine(raylets[1])
+      killed.append(number)
 
     killer = threading.Thread(target=kill_in_the_middle, daemon=True)
     killer.start()
@@ -124,7 +125,7 @@ def test_the_work_of_a_machine_that_is_killed_is_done_by_the_other(clips, tmp_pa
   with monkeypatch.context() as patch:
     patch.setattr(job, '_worker', whole)
     job.run(made(clips, tmp_path, many__pool='here'), here)
-  assert 'waiting' in killed[0].values()
+  assert killed[0] < 6  # So not all were done.
   assert {row.state for row in rows if not row.video.endswith('none.mp4')} == {'done'}
   assert states(out)['none'] == 'failed'
   assert sum(int(row.good or 0) for row in rows) > 150
