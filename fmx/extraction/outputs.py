@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -166,17 +167,28 @@ def paint(frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
   Returns:
     uint8 [H, W, 3], RGB.
   """
-  painted, inside = frame.copy(), labels > 0
-  painted[inside] = _painted()[frame[inside], labels[inside][:, None], np.arange(3)]
+  x, y, width, height = cv2.boundingRect(labels)
+  box = slice(y, y + height), slice(x, x + width)
+  part = frame[box].copy()
+  for class_id, levels in enumerate(_painted()):
+    inside = (labels[box] == class_id).view(np.uint8)
+    if class_id and inside.any():
+      cv2.copyTo(cv2.LUT(frame[box], levels), inside, part)
+  painted = frame.copy()
+  painted[box] = part
   return painted
 
 
 @functools.cache
 def _painted() -> np.ndarray:
-  """What each level of a channel becomes under each class, uint8 [256, K, 3]."""
-  shape = (256, len(face_mask.CLASS_NAMES))
-  levels, labels = np.indices(shape, np.uint8)
-  return pictures.overlay(np.repeat(levels[..., None], 3, axis=2), labels)
+  """What each level of a channel becomes under each class, uint8 [K, 1, 256, 3]."""
+  levels = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)[None]
+  return np.stack(
+    [
+      pictures.overlay(levels, np.full((1, 256), class_id, np.uint8))
+      for class_id in range(len(face_mask.CLASS_NAMES))
+    ]
+  )
 
 
 def id_colors(count: int = 256) -> np.ndarray:
