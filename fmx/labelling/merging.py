@@ -57,24 +57,24 @@ def _mix(scores: np.ndarray, box: np.ndarray, part: PartView, time: int) -> None
   if place is None or (np.maximum(place[:2], box[:2]) >= np.minimum(place[2:], box[2:])).any():
     return
   place = np.concatenate([np.maximum(place[:2], box[:2]), np.minimum(place[2:], box[2:])])
-  weight = ramp(crop.side)
-  told = np.concatenate([weight[..., None] * probs[..., 1:], weight[..., None]], axis=-1)
-  told = crop.put_back(np.ascontiguousarray(told, np.float32), place)
-  told, weight = told[..., :-1], told[..., -1:]
+  in_crop = ramp(crop.side)[..., None]
+  weighted = np.concatenate([in_crop * probs[..., 1:], in_crop], axis=-1)
+  *told, weight = cv2.split(crop.put_back(weighted, place))
   inside = boxes.crop(scores, place - np.tile(box[:2], 2))
-  before = inside.astype(np.float32) / _WHOLE
+  before = [channel.astype(np.float32) / _WHOLE for channel in cv2.split(inside)]
   own = [class_id - 1 for class_id in REGIONS[part.region].class_ids[1:]]
-  others = [channel for channel in range(scores.shape[-1]) if channel not in own]
-  mixed = np.empty_like(before)
-  mixed[..., own] = (1 - weight) * before[..., own] + told
   # The part's network does not tell the other classes apart: they keep their proportions.
-  rest = 1 - before[..., own].sum(axis=-1, keepdims=True)
+  rest = 1 - sum(before[channel] for channel in own)
   is_clear = rest > 0.02  # Else the primary network does not know what else it might be.
-  other_mass = weight - told.sum(axis=-1, keepdims=True)
-  share = np.where(is_clear, before[..., others] / np.maximum(rest, 0.02), 0.0)
-  share[..., others.index(_SKIN - 1)] += ~is_clear[..., 0]
-  mixed[..., others] = (1 - weight) * before[..., others] + other_mass * share
-  inside[...] = np.clip(_WHOLE * mixed + 0.5, 0, _WHOLE).astype(np.uint8)
+  rest = np.maximum(rest, 0.02)
+  other_mass = weight - sum(told)
+  for channel, of_class in enumerate(before):
+    if channel in own:
+      new = told[own.index(channel)]
+    else:
+      new = other_mass * np.where(is_clear, of_class / rest, np.float32(channel == _SKIN - 1))
+    mixed = (1 - weight) * of_class + new
+    inside[..., channel] = np.clip(_WHOLE * mixed + 0.5, 0, _WHOLE)
 
 
 def _largest(scores: np.ndarray) -> np.ndarray:
