@@ -47,6 +47,7 @@ train as the paper           python run.py --config=configs/primary.py --workdir
 train as those that ship     python run.py --config=configs/upright.py --workdir=runs/upright --config.data_dir=data
   what finds the faces       python run.py --config=configs/finder.py --workdir=runs/finder --config.data.data_dir=data
   which faces it misses      python run.py --config=configs/evaluate_finder.py --workdir=results/finder --config.weights=runs/finder/weights --config.data.data_dir=data
+  a memory behind them       python run.py --config=configs/memory.py --workdir=runs/memory --config.data.data_dir=data
 evaluate weights             python run.py --config=configs/evaluate.py --workdir=results --config.weights=runs/faces --config.data.data_dir=data
   what each choice is worth  python run.py --config=configs/ablations.py --workdir=runs/ablations --config.base.data.data_dir=data
 tables of the paper          python run.py --config=configs/tables/all.py --workdir=runs/tables --config.data_dir=data

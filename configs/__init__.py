@@ -21,6 +21,7 @@ Which one to take:
   on a CPU              finder     the network that finds the faces
                         evaluate_finder    which faces that one misses
                         ablations  what each choice of that training is worth
+                        memory     gates behind the network of whole faces, that know the past
   to make the paper's   tables/all and one file for each: docs/tables.md
   tables and figures
   to time a machine     benchmark  the steps of training and the prediction; needs no data

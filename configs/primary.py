@@ -21,7 +21,8 @@ def get_config() -> ConfigDict:
   config.seed = 0
   config.stages = ('fcn', 'convlstm')  # In this order; ('fcn',) stops after the first.
 
-  config.trained_fcn = ''  # Without the stage 'fcn': the workdir of the run that trained it.
+  # Without the stage 'fcn': the workdir of the run that trained it, or a folder of weights.
+  config.trained_fcn = ''
   config.log_every = 50  # Steps from one loss in the summary to the next.
 
   config.data = data()
@@ -41,7 +42,7 @@ def get_config() -> ConfigDict:
     batch_size=2,  # Clips of `data.clip_length` frames, over all devices.
     loss='seg_loss_linear',  # Eq. 9.
     margin=0.0,  # g of Eqs. 8 and 9.
-    groups=(('head/(convlstm|memory)/.*', 'new'), ('.*', 'rest')),
+    groups=((r'head/(convlstm|memory\d?)/.*', 'new'), ('.*', 'rest')),
     gamma=0.05,
     batch_statistics=False,
   )
@@ -82,6 +83,8 @@ def data() -> ConfigDict:
   config.clip_length = 5  # T: frames that the ConvLSTM sees together.
   config.workers = 2  # Processes that decode images; 0 decodes in the training process.
   config.augmentation = augmentation()  # Of datasets of crops.
+  # Share of the frames of training clips that are spoiled, as those of evaluation.spoiled.
+  config.spoiled_frames = 0.0
   config.view = view()  # Of datasets of whole frames, out of which it cuts windows.
   config.spoiling = spoiling()  # Likewise.
   return config
@@ -106,6 +109,9 @@ def model() -> ConfigDict:
   # DeepLab-V2's.
   config.head = 'coarse'
   config.head_features = 64  # Channels of the fine head, or of fc6 and fc7 in those of others.
+  # What a network with a memory has. 'top': the paper's ConvLSTM, at the top stride. 'fine': ours,
+  # gates at the strides 8 and 4 of the fine head.
+  config.memory = 'top'
   config.kernel_size = (1, 1)  # Of the ConvLSTM and of conv6.
   config.peepholes = True  # Eq. 1's; they bind the ConvLSTM to one image size.
   config.dtype = 'auto'  # Of the computation: 'float32', 'bfloat16', or 'auto': bfloat16 on GPUs.

@@ -20,7 +20,7 @@ from fmx.models import segmenter
 from fmx.summary import Progress
 from fmx.train import loop, optimizer
 from fmx.train.export import trained_models
-from fmx.train.handover import trained_variables
+from fmx.train.handover import fcn_before, model_of_weights, trained_variables
 from fmx.train.stages import FCN, STAGES, Stage
 from fmx.train.step import Variables, replicate
 from tfds_300vw import face_mask, placing
@@ -57,7 +57,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, Any]:
     for stage in stages:
       _logger.info('%s\n%s', stage.title, overview(stage))
       loop.train_stage(stage, fcn)
-    models = trained_models(stages)  # In every process: they agree on the checkpoint.
+    models = trained_models(stages, fcn)  # In every process: they agree on the checkpoint.
     if jax.process_index() == 0:
       weights.save(folder / weights.FOLDER, models)
     results: dict[str, Any] = {}
@@ -223,20 +223,27 @@ def check_stages(config: ConfigDict) -> None:
   if (FCN in stages) == bool(config.trained_fcn):
     raise ValueError(
       f'stages is {stages} and trained_fcn {config.trained_fcn!r}: the workdir of a run that '
-      f'trained the FCN must be given if {FCN!r} is not among the stages, and only then.'
+      f'trained the FCN, or a folder of its weights, must be given if {FCN!r} is not among the '
+      'stages, and only then.'
     )
 
 
-def trained_fcn(stages: Sequence[Stage], config: ConfigDict) -> Stage:
+def trained_fcn(stages: Sequence[Stage], config: ConfigDict) -> Stage | pathlib.Path:
   """The FCN that the ConvLSTM-FCN starts from: of this run, or of the one that is named.
 
+  Returns:
+    The stage that trains or trained it, or the folder of weights that holds it.
+
   Raises:
-    ValueError: the other run's network is another.
-    OSError: there is no such run, or it has no checkpoint.
+    ValueError: the FCN that is named is another.
+    OSError: there is no such run and no such folder, or the run has no checkpoint.
   """
   if stages[0].name == FCN:
     return stages[0]
   other = pathlib.Path(config.trained_fcn).expanduser()
+  if not (other / workdir.CONFIG_FILE).is_file() and (other / weights.DESCRIPTION).is_file():
+    model_of_weights(fcn_before(stages[0]), other)
+    return other
   fcn = Stage(FCN, workdir.load_config(other), stages[0].dataset, other / FCN)
   if fcn.checkpoints(read_only=True).best_step is None:
     raise FileNotFoundError(f'trained_fcn is {other}, but no FCN was trained there yet.')

@@ -44,13 +44,14 @@ NETWORK_OPTIONS = (
   'stem',
   'pool_margin',
   'dilate',
+  'memory',
   'head',
   'head_features',
   'kernel_size',
   'peepholes',
 )
 # What networks had before there was a choice: of weights that do not say it.
-ABSENT: dict[str, Any] = {'trunk': 'resnet50'}
+ABSENT: dict[str, Any] = {'trunk': 'resnet50', 'memory': 'top'}
 FINDER = 'finder'
 FINDER_OPTIONS = ('widths', 'blocks', 'features')
 FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}

@@ -40,6 +40,7 @@ CHANGED = {
 OF_SEVERAL = {'all': set(), 'faces': {'data', 'model', 'fcn', 'convlstm', 'evaluation'}}
 # Its tables and figures.
 OF_THE_PAPER = [path.stem for path in sorted((FOLDER / 'tables').glob('[tf]*.py'))]
+OURS = ['losses']
 # What the networks out of whole frames change of the paper's.
 UPRIGHT = {'stages', 'data', 'model', 'fcn', 'evaluation'}
 
@@ -61,7 +62,7 @@ def load(name):
 def test_every_configuration_is_looked_at_here():
   assert {path.stem for path in FOLDER.glob('*.py')} - {
     '__init__'
-  } == CHANGED.keys() | OF_SEVERAL.keys() | {'upright', 'ablations'}
+  } == CHANGED.keys() | OF_SEVERAL.keys() | {'upright', 'ablations', 'memory'}
 
 
 @pytest.mark.parametrize('name', CHANGED)
@@ -187,7 +188,7 @@ def test_views_vary_in_nothing_and_spoiling_is_off_and_both_have_every_option_th
 
 
 @pytest.mark.parametrize('scale', ['paper', 'small'])
-@pytest.mark.parametrize('name', ['all', *OF_THE_PAPER])
+@pytest.mark.parametrize('name', ['all', *OF_THE_PAPER, *OURS])
 def test_every_network_of_the_tables_can_be_built_at_both_scales(name, scale, tmp_path):
   config = load(f'tables.{name}').get_config().lock()
   config.scale = scale

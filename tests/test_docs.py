@@ -18,7 +18,7 @@ from tfds_300vw import __main__ as dataset_command
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*.py') if path.stem != '__init__')
 DOCUMENTS = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')])
-TABLES = sorted((ROOT / 'configs/tables').glob('[aft]*.py'))
+TABLES = sorted((ROOT / 'configs/tables').glob('[aflt]*.py'))
 SOURCES = [*DOCUMENTS, *CONFIGS, *TABLES, ROOT / 'run.py', ROOT / 'Makefile']
 
 

@@ -5,9 +5,10 @@ import socket
 import numpy as np
 import pytest
 import tiny_runs
+from flax.traverse_util import flatten_dict
 from forked_commands import Commands
 
-from fmx import tree_io
+from fmx import tree_io, weights
 from fmx.checkpoint import Checkpoints
 
 STAGES = ('fcn', 'convlstm')
@@ -229,6 +230,38 @@ def test_the_second_stage_can_start_from_another_run(commands, uninterrupted, tm
   ]
   for ours, theirs in zip(*map(_leaves, newest), strict=True):
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_gates_can_be_put_behind_an_fcn_out_of_weights(commands, tmp_path):
+  options = {'model.head': 'fine', 'fcn.epochs': 1, 'convlstm.epochs': 1}
+  flags = tiny_runs.flags(**options, stages="('fcn',)")
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "fcn"}', tiny=False)
+  assert status == 0, output
+  given = shutil.copytree(tmp_path / 'fcn/weights', tmp_path / 'given')
+  options |= {
+    'trained_fcn': given,
+    'model.memory': 'fine',
+    'data.spoiled_frames': 0.5,
+    'convlstm.gamma': 0.0,
+    'convlstm.loss': 'cross_entropy_iou',
+  }
+  flags = tiny_runs.flags(**options, stages="('convlstm',)")
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "run"}', tiny=False)
+  assert status == 0, output
+  assert f'Weights from {given}:' in output
+  models, before = weights.load(tmp_path / 'run'), weights.load(given)
+  trees = [flatten_dict(dict(of.variables)) for of in (models['primary'], before['primary'])]
+  for path, value in trees[1].items():
+    np.testing.assert_array_equal(trees[0][path], value)  # Only the gates learn.
+    np.testing.assert_array_equal(flatten_dict(dict(models['fcn'].variables))[path], value)
+  assert {path[2] for path in trees[0].keys() - trees[1].keys()} == {'memory4', 'memory8'}
+  flags = tiny_runs.flags(
+    job='evaluate', weights=tmp_path / 'run', evaluation__state='stream', evaluation__spoiled=True
+  )
+  status, output = commands.run(*flags, f'--workdir={tmp_path / "again"}', tiny=False)
+  assert status == 0, output
+  titles = ['FCN', 'FCN + temporal smoothing', 'Gated FCN']
+  assert list(results(tmp_path / 'again')) == titles
 
 
 def _leaves(tree):

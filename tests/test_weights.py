@@ -20,6 +20,7 @@ OPTIONS = {
   'stem': 4,
   'pool_margin': (1, 1),
   'dilate': True,
+  'memory': 'top',
   'head': 'fine',
   'head_features': 8,
   'kernel_size': (1, 1),
@@ -84,9 +85,10 @@ def test_the_folder_of_a_training_holds_them_too(models, tmp_path):
   assert weights.load(tmp_path / 'run').keys() == models.keys()
 
 
-def test_weights_that_do_not_say_their_trunk_are_of_a_resnet(folder, models):
+@pytest.mark.parametrize('option', ['trunk', 'memory'])
+def test_weights_of_before_there_was_a_choice_load(folder, models, option):
   for name in ('primary', 'eye'):
-    edit(folder, lambda d, name=name: d['models'][name]['network'].pop('trunk'))
+    edit(folder, lambda d, name=name: d['models'][name]['network'].pop(option))
   loaded = weights.load(folder, dtype='float32')
   for name, model in loaded.items():
     assert model.network == models[name].network

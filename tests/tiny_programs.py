@@ -11,7 +11,6 @@ from PIL import Image
 from fmx import weights
 from fmx.example.clip import PORTRAIT
 from fmx.models import segmenter
-from fmx.models.conv_lstm import Carry
 from fmx.weights import FinderModel
 from tfds_300vw import face_mask
 
@@ -21,6 +20,7 @@ KINDS = {
   'finder': {},
   SHIPPED: {'blocks': (1, 1, 1, 1), 'dilate': False, 'pool_margin': (0, 1)},
   MEMORY: {'temporal': True},
+  'fine, with gates': {'temporal': True, 'memory': 'fine'},
   "the paper's": {
     'temporal': True,
     'head': 'coarse',
@@ -61,11 +61,12 @@ def inputs(of, number, size=(64, 96)):
     return {'frames': photographs(number, *size)}
   if not of.network.temporal:
     return {'frames': photographs(number, SIZE, SIZE)}
-  shape = of.network.initial_carry(number, (SIZE, SIZE)).cell.shape
-  video = photographs(number, LENGTH, SIZE, SIZE)
   rng = np.random.default_rng(0)
-  cell, hidden = rng.normal(size=(2, *shape)).astype(np.float32)
-  return {'video': video, 'cell': cell, 'hidden': np.tanh(hidden)}
+  state = of.network.initial_carry(number, (SIZE, SIZE))._asdict()
+  state = {name: np.tanh(rng.normal(size=x.shape)).astype(np.float32) for name, x in state.items()}
+  if 'known' in state:
+    state['known'] = np.ones_like(state['known'])
+  return {'video': photographs(number, LENGTH, SIZE, SIZE)} | state
 
 
 def outputs(of, given):
@@ -76,6 +77,7 @@ def outputs(of, given):
   if not of.network.temporal:
     logits = run(of.variables, given['frames'][:, None])[0][:, 0]
     return [np.asarray(logits), np.asarray(jax.nn.softmax(logits))]
-  carry = Carry(given['cell'], given['hidden'])
-  logits, carry = run(of.variables, given['video'], carry)
-  return [np.asarray(x) for x in (logits, jax.nn.softmax(logits), carry.cell, carry.hidden)]
+  state = {name: value for name, value in given.items() if name != 'video'}
+  kind = type(of.network.initial_carry(1, (SIZE, SIZE)))
+  logits, carry = run(of.variables, given['video'], kind(**state))
+  return [np.asarray(x) for x in (logits, jax.nn.softmax(logits), *carry)]

@@ -19,6 +19,7 @@ OPTIONS = {
   'stem': 4,
   'pool_margin': (1, 1),
   'dilate': True,
+  'memory': 'top',
   'head': 'fine',
   'head_features': 8,
   'kernel_size': (1, 1),

@@ -3,7 +3,7 @@
 Which γ and g there are beside those of the paper's text is ours: the cells of its tables are lost.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -111,8 +111,8 @@ SMALL: Changes = (
   ('model.width', 16),
   ('model.stem', 16),
   ('model.head', 'fine'),
-  ('fcn.epochs', 6),
-  ('convlstm.epochs', 1),
+  ('fcn.epochs', 16),
+  ('convlstm.epochs', 5),
   ('convlstm.batch_size', 4),
   ('evaluation.batch_size', 4),
 )
@@ -123,16 +123,17 @@ SMALL_OF: tuple[tuple[str, Changes], ...] = (
 )
 
 
-def plan(*tables: Mapping[str, Any]) -> ConfigDict:
+def plan(*tables: Mapping[str, Any], known: Mapping[str, Changes] = NETWORKS) -> ConfigDict:
   """The configuration of the job 'tables'.
 
   Args:
     *tables: What is to be in the report, in this order; `fmx.paper.plan.Table` says what each has.
+    known: The networks that there are.
   """
   names = {source for table in tables for _, source, *_ in table['rows']}
   systems = {name: SYSTEMS[name] for name in SYSTEMS if name in names}
   names |= {network for parts, _ in systems.values() for _, network in parts}
-  names |= set(_starts(names))
+  names |= {dict(known[name]).get('trained_fcn', name) for name in names & set(known)}
   config = ConfigDict()
   config.job = 'tables'
   config.scale = 'paper'  # Or 'small': a key of `scales`.
@@ -145,14 +146,7 @@ def plan(*tables: Mapping[str, Any]) -> ConfigDict:
     'paper': {'all': (), 'some': ()},
     'small': {'all': SMALL, 'some': SMALL_OF},
   }
-  config.runs = tuple((name, NETWORKS[name]) for name in NETWORKS if name in names)
+  config.runs = tuple((name, known[name]) for name in known if name in names)
   config.systems = tuple((name, *systems[name]) for name in systems)
   config.tables = tuple(tuple(sorted(table.items())) for table in tables)
   return config
-
-
-def _starts(names: Iterable[str]) -> Iterable[str]:
-  """The networks that these begin with."""
-  for name in names:
-    if name in NETWORKS and 'trained_fcn' in dict(NETWORKS[name]):
-      yield dict(NETWORKS[name])['trained_fcn']

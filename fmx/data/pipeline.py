@@ -12,6 +12,7 @@ import numpy as np
 
 from fmx.data.prefetch import prefetch
 from fmx.data.prepared import Dataset, Window, Windows
+from fmx.data.spoiled_frames import spoil_some
 from fmx.data.transforms import Augmentation, augment, resize_window
 from fmx.data.views import TrainView
 
@@ -34,6 +35,7 @@ def train_batches(
   process_index: int = 0,
   process_count: int = 1,
   augmentation: Augmentation | None = None,
+  spoiled_frames: float = 0.0,
   workers: int = 0,
   start_step: int = 0,
 ) -> Generator[Batch, None, None]:
@@ -52,6 +54,7 @@ def train_batches(
     process_index: Of this process. Process p has the devices p·D … p·D + D − 1.
     process_count: Of all processes.
     augmentation: None for none.
+    spoiled_frames: Share of the frames that are spoiled (`fmx.data.spoiled_frames`).
     workers: Processes that read, decode and change windows; 0 uses threads of this process.
     start_step: The steps already taken.
 
@@ -65,7 +68,7 @@ def train_batches(
   """
   windows = Windows(dataset, 'train', clip_length, keep_rest=False)
   examples = grain.MapDataset.source(windows).seed(seed).shuffle().repeat()
-  examples = examples.random_map(_TrainExample(image_size, augmentation))
+  examples = examples.random_map(_TrainExample(image_size, augmentation, spoiled_frames))
   per_device = per_device_of(batch_size, num_devices, process_count)
   return _batches(
     examples, per_device, num_devices, process_index, process_count, workers, start_step
@@ -117,9 +120,11 @@ class _TrainExample:
 
   image_size: int
   augmentation: Augmentation | None
+  spoiled_frames: float
 
   def __call__(self, window: Window, rng: np.random.Generator) -> dict[str, np.ndarray | np.int32]:
-    frames, labels = resize_window(window.frames, window.labels, self.image_size)
+    spoiled = spoil_some(window.frames, self.spoiled_frames, rng)
+    frames, labels = resize_window(spoiled, window.labels, self.image_size)
     if self.augmentation is not None:
       frames, labels = augment(frames, labels, self.augmentation, rng)
     return {'video': frames, 'labels': labels, 'window': np.int32(window.index)}

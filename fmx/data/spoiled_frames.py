@@ -49,6 +49,27 @@ def spoil_frames(clip: Sequence[Window]) -> tuple[list[Window], np.ndarray]:
   return spoiled, is_spoiled
 
 
+def spoil_some(
+  frames: Sequence[np.ndarray], share: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+  """Spoils frames of a clip to train on, each by a draw of its own.
+
+  Args:
+    frames: uint8 [H, W, 3] each.
+    share: Probability that a frame is spoiled.
+    rng: Draws; not at all for a share of 0.
+
+  Returns:
+    The frames, new ones in the places of some.
+  """
+  if not share:
+    return list(frames)
+  return [
+    KINDS[rng.integers(len(KINDS))](frame, rng) if rng.random() < share else frame
+    for frame in frames
+  ]
+
+
 def _occluder(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   height, width = frame.shape[:2]
   missing = max(height, width) - np.array([height, width])

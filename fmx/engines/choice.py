@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from fmx.engines import onnx_engine, xla
-from fmx.models.conv_lstm import Carry
+from fmx.models.heads import State
 from fmx.weights import FinderModel, Model
 
 AUTO = 'auto'
@@ -19,8 +19,8 @@ class Segmenter(Protocol):
   """A network that labels windows, ready to run."""
 
   def __call__(
-    self, video: np.ndarray, carry: Carry | None, output: str
-  ) -> tuple[np.ndarray, Carry | None]:
+    self, video: np.ndarray, carry: State | None, output: str
+  ) -> tuple[np.ndarray, State | None]:
     """Labels windows.
 
     Args:

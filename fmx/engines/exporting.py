@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import jax
 from jax import export
 
-from fmx.engines.programs import CELL, HIDDEN, NEXT, Program, program
+from fmx.engines.programs import NEXT, Program, program
 from fmx.models.convolution import plain
 from fmx.models.finder import CHANNELS, MULTIPLE, STRIDE, UNIT_SIZE
 from fmx.weights import FinderModel, Model
@@ -90,8 +90,15 @@ def _section(name: str, model: Model | FinderModel, of: Program, form: str) -> s
   lines += ['', f'Sees an upright crop of {what.get(model.region, f"a {model.region}")}.{crop}']
   lines += [f'Class ids: {ids}.', '']
   if model.network.temporal:
-    lines += [_MEMORY, '']
+    _, *state = of.inputs
+    lines += [_MEMORY.format(state=_told(state), after=_told(NEXT + end for end in state)), '']
   return '\n'.join(lines)
+
+
+def _told(names: Iterable[str]) -> str:
+  """Names as people list them: `a`, `b` and `c`."""
+  *others, last = (f'`{name}`' for name in names)
+  return f'{", ".join(others)} and {last}'
 
 
 def _example(
@@ -106,9 +113,8 @@ def _example(
   first, *rest = of.inputs
   inputs = {first: 'pixels[None]' if first == 'frames' else 'pixels[None, None]'}
   if rest:
-    length, shape = of.inputs[first].shape[1], (1, *of.inputs[CELL].shape[1:])
-    inputs[first] = f'np.repeat(pixels[None, None], {length}, axis=1)'
-    inputs |= dict.fromkeys(rest, f'np.zeros({shape}, np.float32)')
+    inputs[first] = f'np.repeat(pixels[None, None], {of.inputs[first].shape[1]}, axis=1)'
+    inputs |= {end: f'np.zeros({(1, *of.inputs[end].shape[1:])}, np.float32)' for end in rest}
   values = '\n'.join(f'  {end!r}: {value},' for end, value in inputs.items())
   text = _RUN[form].format(name=name, side=side, inputs=values, outputs=', '.join(of.outputs))
   return f'## Example\n\n```python\n{text}{_SAVE if labelling else ""}```\n'
@@ -140,9 +146,9 @@ points (the eye on the image's left, the other one, nose, left and right corner 
 then y, in units of the size. A face is where the sigmoid of 0 is the largest of its 3 x 3
 neighbours and above 0.4.
 """
-_MEMORY = f"""\
-`{CELL}` and `{HIDDEN}` are its memory: zeros before a video's first frame, then what the frames
-before left, `{NEXT}{CELL}` and `{NEXT}{HIDDEN}`."""
+_MEMORY = """\
+{state} are its memory: zeros before a video's first frame, then what the frames
+before left, {after}."""
 _RUN = {
   'onnx': """\
 import numpy as np

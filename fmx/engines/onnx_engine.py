@@ -17,9 +17,9 @@ import numpy as np
 
 import fmx
 from fmx import caching
-from fmx.engines.programs import CELL, HIDDEN, NEXT, program
+from fmx.engines.programs import NEXT, program
 from fmx.engines.xla import filled_windows
-from fmx.models.conv_lstm import Carry
+from fmx.models.heads import State
 from fmx.weights import FinderModel, Model
 from tfds_300vw import placing
 
@@ -47,8 +47,8 @@ class Segmenter:
     self._length = clip_length
 
   def __call__(
-    self, video: np.ndarray, carry: Carry | None, output: str
-  ) -> tuple[np.ndarray, Carry | None]:
+    self, video: np.ndarray, carry: State | None, output: str
+  ) -> tuple[np.ndarray, State | None]:
     """See `choice.Segmenter`."""
     clips, length, *size, _ = video.shape
     if not self._model.network.temporal:
@@ -57,9 +57,9 @@ class Segmenter:
     video = filled_windows(video, self._length)
     if carry is None:
       carry = jax.tree.map(np.asarray, self._model.network.initial_carry(clips, size))
-    inputs = {'video': video, CELL: carry.cell, HIDDEN: carry.hidden}
-    scores, cell, hidden = self._session.run([output, NEXT + CELL, NEXT + HIDDEN], inputs)
-    return scores[:, :length], Carry(cell, hidden)
+    names = [NEXT + name for name in carry._fields]
+    scores, *after = self._session.run([output, *names], {'video': video} | carry._asdict())
+    return scores[:, :length], type(carry)(*after)
 
 
 class Finder:

@@ -134,7 +134,7 @@ def _concatenate(graph: Graph, equation: Any, *operands: Operand) -> Operand:
 
 
 def _upsample(graph: Graph, equation: Any, x: Operand) -> Operand:
-  """`fmx.models.heads.upsample`: JAX's bilinear resizing and ONNX's are one where images grow."""
+  """`fmx.models.upsampling.upsample`: JAX and ONNX resize bilinearly alike where images grow."""
   before, after = (of.aval.shape for of in (equation.invars[0], equation.outvars[0]))
   if before == after:
     return x

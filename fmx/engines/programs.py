@@ -11,14 +11,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import export
 
-from fmx.models.conv_lstm import Carry
 from fmx.models.fcn import probabilities
 from fmx.models.finder import MULTIPLE
 from fmx.models.folding import fold_batch_norm
 from fmx.weights import FinderModel, Model
 
-CELL, HIDDEN = 'cell', 'hidden'  # A network's state before the frames, ...
-NEXT = 'next_'  # ... and after them.
+NEXT = 'next_'  # Before the names of a network's state after the frames; those before have none.
 
 
 class Program(NamedTuple):
@@ -78,18 +76,18 @@ def _with_memory(model: Model) -> Program:
   example = jax.ShapeDtypeStruct((1, *video.shape[1:]), jnp.uint8)
   network = _exact(model.network)
   variables = fold_batch_norm(network, model.variables, example)
-  state = jax.eval_shape(lambda: network.initial_carry(1, (side, side))).cell
-  state = jax.ShapeDtypeStruct((b, *state.shape[1:]), state.dtype)
+  state = jax.eval_shape(lambda: network.initial_carry(1, (side, side)))
+  inputs = {
+    name: jax.ShapeDtypeStruct((b, *part.shape[1:]), part.dtype)
+    for name, part in state._asdict().items()
+  }
 
-  def label(video: jax.Array, cell: jax.Array, hidden: jax.Array) -> tuple:
-    logits, carry = network.apply(variables, video, Carry(cell, hidden))
-    return logits, probabilities(logits), carry.cell, carry.hidden
+  def label(video: jax.Array, *parts: jax.Array) -> tuple:
+    logits, carry = network.apply(variables, video, type(state)(*parts))
+    return logits, probabilities(logits), *carry
 
-  return Program(
-    label,
-    {'video': video, CELL: state, HIDDEN: state},
-    ('logits', 'probabilities', NEXT + CELL, NEXT + HIDDEN),
-  )
+  outputs = ('logits', 'probabilities', *(NEXT + name for name in inputs))
+  return Program(label, {'video': video} | inputs, outputs)
 
 
 def _exact(network: nn.Module) -> Any:

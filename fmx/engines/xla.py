@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fmx.models.conv_lstm import Carry
 from fmx.models.fcn import probabilities
+from fmx.models.heads import State
 from fmx.weights import FinderModel, Model
 
 _FRAMES = 8  # That the finder sees at once, at most.
@@ -31,8 +31,8 @@ class Segmenter:
     self._variables = jax.device_put(dict(model.variables))
 
   def __call__(
-    self, video: np.ndarray, carry: Carry | None, output: str
-  ) -> tuple[np.ndarray, Carry | None]:
+    self, video: np.ndarray, carry: State | None, output: str
+  ) -> tuple[np.ndarray, State | None]:
     """See `choice.Segmenter`."""
     clips, length, *size, _ = video.shape
     video = filled_windows(video, self._length)

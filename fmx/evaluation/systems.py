@@ -23,12 +23,12 @@ from fmx.evaluation.temporal import TemporalQuality
 from fmx.evaluation.zoom import PARTS, RegionState, zoom_in
 from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, check_windows, stack, stack_windows, unstack
+from fmx.models import segmenter
 from fmx.weights import Model
 
 Clip = Sequence[Window]
 Labels = list[np.ndarray]  # Class ids of the frames of a clip, uint8 [h, w].
 LabelFrames = Callable[[list[np.ndarray], np.ndarray], Labels]
-TITLES = {False: 'FCN', True: 'ConvLSTM-FCN'}  # By whether the network has a memory.
 LANDMARKS = '68-landmark tracker'
 
 
@@ -258,7 +258,8 @@ def _networks(
   networks = {}
   for name, predictor in predictors.items():
     if predictor.model.region == region:
-      title = TITLES[predictor.model.network.temporal]
+      model = predictor.model
+      title = segmenter.title(model.network.temporal, model.options.get('memory', 'top'))
       if region != 'primary' or title in networks:
         title = f'{title} ({name})'
       networks[title] = _Network(title, predictor, zoomed if name == 'primary' else {}, dense_crf)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fmx.labelling.classes import predict
 from fmx.labelling.predictor import Predictor, stack, stack_windows, unstack
-from fmx.models.conv_lstm import Carry
+from fmx.models.heads import State
 from tfds_300vw import boxes
 from tfds_300vw.face_mask import CLASS_NAMES, REGIONS
 
@@ -32,7 +32,7 @@ class RegionState:
   """
 
   box: np.ndarray
-  carry: Carry | None
+  carry: State | None
 
 
 Windows = Sequence[Sequence[np.ndarray]]

@@ -13,7 +13,7 @@ from fmx.labelling import merging, parts
 from fmx.labelling.crops import Crop, crop_of, images
 from fmx.labelling.frame_masks import Piece
 from fmx.labelling.predictor import Predictor, stack, unstack
-from fmx.models.conv_lstm import Carry
+from fmx.models.heads import State
 from tfds_300vw import boxes
 from tfds_300vw.pose import Pose, move
 
@@ -32,7 +32,7 @@ class FaceState:
     pose: Of the face in the last frame.
   """
 
-  carry: Carry | None
+  carry: State | None
   parts: parts.States
   pose: Pose
 
@@ -57,7 +57,7 @@ class Reading:
   labels: np.ndarray
   confidence: np.ndarray
   evidence: tuple[Evidence, ...]
-  carry: Carry | None
+  carry: State | None
 
   @property
   def points(self) -> np.ndarray:
@@ -241,7 +241,7 @@ def _read(
   course: Course,
   crops: tuple[Crop, ...],
   probs: np.ndarray,
-  carry: Carry | None,
+  carry: State | None,
   size: tuple[int, int],
 ) -> Reading:
   labels, largest = most_probable(probs)

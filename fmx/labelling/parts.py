@@ -15,7 +15,7 @@ import numpy as np
 
 from fmx.labelling.crops import Crop, crop_of, images
 from fmx.labelling.predictor import Predictor, stack, unstack
-from fmx.models.conv_lstm import Carry
+from fmx.models.heads import State
 from tfds_300vw.face_mask import REGIONS
 from tfds_300vw.pose import PARTS as PLACES
 from tfds_300vw.pose import Pose
@@ -27,7 +27,7 @@ BORDER = 0.12  # Share of the crop's side over which that weight falls to 0.
 _REACH = {'mouth': 0.35, 'eye': 0.25}  # Of the face's size, from where the finder expects a part.
 _LARGEST = {'mouth': 0.8, 'eye': 0.45}  # Of the face's size.
 
-States = Mapping[tuple[str, int], Carry | None]  # By region and number of the part.
+States = Mapping[tuple[str, int], State | None]  # By region and number of the part.
 
 
 class PartView(NamedTuple):
@@ -53,7 +53,7 @@ def look_closer(
   frames: Sequence[np.ndarray],
   predictors: Mapping[str, Predictor],
   previous: Sequence[States],
-) -> tuple[list[list[PartView]], list[dict[tuple[str, int], Carry | None]]]:
+) -> tuple[list[list[PartView]], list[dict[tuple[str, int], State | None]]]:
   """Runs the parts' networks over some faces of a window.
 
   Args:
@@ -68,7 +68,7 @@ def look_closer(
     Of each face the parts that were found, and the states for the next window.
   """
   views: list[list[PartView]] = [[] for _ in labels]
-  states: list[dict[tuple[str, int], Carry | None]] = [{} for _ in labels]
+  states: list[dict[tuple[str, int], State | None]] = [{} for _ in labels]
   for region in PARTS:
     if region not in predictors:
       continue

@@ -7,7 +7,7 @@ import numpy as np
 
 from fmx.data.transforms import resize_frame
 from fmx.engines import choice
-from fmx.models.conv_lstm import Carry
+from fmx.models.heads import State
 from fmx.weights import Model
 from tfds_300vw import boxes
 
@@ -34,8 +34,8 @@ class Predictor:
     self._network = choice.segmenter(model, self._clip_length, engine)
 
   def __call__(
-    self, video: np.ndarray, carry: Carry | None = None
-  ) -> tuple[np.ndarray, Carry | None]:
+    self, video: np.ndarray, carry: State | None = None
+  ) -> tuple[np.ndarray, State | None]:
     """Gives the logits of windows.
 
     Args:
@@ -54,14 +54,14 @@ class Predictor:
     return self._run(video, carry, 'logits')
 
   def probabilities(
-    self, video: np.ndarray, carry: Carry | None = None
-  ) -> tuple[np.ndarray, Carry | None]:
+    self, video: np.ndarray, carry: State | None = None
+  ) -> tuple[np.ndarray, State | None]:
     """The same with probabilities, float32 [B, T, S, S, K], in place of logits."""
     return self._run(video, carry, 'probabilities')
 
   def _run(
-    self, video: np.ndarray, carry: Carry | None, output: str
-  ) -> tuple[np.ndarray, Carry | None]:
+    self, video: np.ndarray, carry: State | None, output: str
+  ) -> tuple[np.ndarray, State | None]:
     _, length, *size, _ = video.shape
     expected = self.model.image_size
     if size != [expected, expected] or not 1 <= length <= self._clip_length:
@@ -119,7 +119,7 @@ def stack_windows(windows: Sequence[np.ndarray]) -> np.ndarray:
   )
 
 
-def stack(carries: Sequence[Carry | None]) -> Carry | None:
+def stack(carries: Sequence[State | None]) -> State | None:
   """Makes the state of a batch out of the states of its windows, None of which means zeros.
 
   Args:
@@ -136,7 +136,7 @@ def stack(carries: Sequence[Carry | None]) -> Carry | None:
   return jax.tree.map(lambda *arrays: np.stack(arrays), *filled)
 
 
-def unstack(carry: Carry | None, number: int) -> list[Carry | None]:
+def unstack(carry: State | None, number: int) -> list[State | None]:
   """The states of the `number` windows of a batch: what `stack` put together."""
   if carry is None:
     return [None] * number

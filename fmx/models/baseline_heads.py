@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmx.models.conv_lstm import Carry
 from fmx.models.convolution import Conv, Dtype
-from fmx.models.heads import Head, upsample
+from fmx.models.heads import Head, State
 from fmx.models.resnet import Features
+from fmx.models.upsampling import upsample
 
 DROPOUT = 0.5  # Share of the values of fc6 and fc7 that training drops, in both papers.
 # Of ASPP's branches (ASPP-L in Chen et al. 2018), in positions of stride 8.
@@ -32,8 +32,8 @@ class SkipHead(Head):
 
   @nn.compact
   def __call__(
-    self, maps: Features, clips: int, carry: Carry | None, train: bool
-  ) -> tuple[Carry | None, jax.Array]:
+    self, maps: Features, clips: int, carry: State | None, train: bool
+  ) -> tuple[State | None, jax.Array]:
     """Gives the carry and the logits [B * T, H / finest, W / finest, K] of an undilated trunk."""
     del clips
     conv = functools.partial(Conv, self.features, dtype=self.dtype)
@@ -72,8 +72,8 @@ class ASPPHead(Head):
 
   @nn.compact
   def __call__(
-    self, maps: Features, clips: int, carry: Carry | None, train: bool
-  ) -> tuple[Carry | None, jax.Array]:
+    self, maps: Features, clips: int, carry: State | None, train: bool
+  ) -> tuple[State | None, jax.Array]:
     """Gives the carry and the logits [B * T, H / 8, W / 8, K], or of the trunk's last stride."""
     del clips
     branches = (

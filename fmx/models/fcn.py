@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fmx.models.baseline_heads import BASELINE_HEADS
-from fmx.models.conv_lstm import Carry, initial_carry
+from fmx.models.conv_lstm import initial_carry
 from fmx.models.convolution import Dtype
-from fmx.models.heads import CoarseHead, FineHead, Head, upsample
+from fmx.models.gated_memory import initial_gated_carry
+from fmx.models.heads import CoarseHead, FineHead, Head, State
 from fmx.models.resnet import ResNet, normalize
+from fmx.models.upsampling import upsample
 from fmx.models.vgg import VGG
 
 
@@ -23,6 +25,7 @@ def probabilities(logits: jax.Array) -> jax.Array:
 TRUNKS: dict[str, type[ResNet] | type[VGG]] = {'resnet50': ResNet, 'vgg16': VGG}
 WITH_MEMORY: dict[str, Callable[..., Head]] = {'coarse': CoarseHead, 'fine': FineHead}  # ConvLSTMs.
 HEADS = WITH_MEMORY | BASELINE_HEADS
+MEMORIES = ('top', 'fine')  # The paper's ConvLSTM; gates at the finer strides of the fine head.
 
 
 class Segmenter(nn.Module):
@@ -30,7 +33,8 @@ class Segmenter(nn.Module):
 
   Attributes:
     num_classes: K, background included.
-    temporal: Whether frames of a clip see the frames before them, through a ConvLSTM.
+    temporal: Whether frames of a clip see the frames before them, through a memory.
+    memory: Which: one of MEMORIES.
     head: A key of HEADS; those beyond WITH_MEMORY are for `temporal=False` alone.
     trunk: A key of TRUNKS, whose classes say what the five options that follow mean.
     width: Of stage 2; 64 is ResNet-50's and VGG-16's.
@@ -47,6 +51,7 @@ class Segmenter(nn.Module):
 
   num_classes: int
   temporal: bool
+  memory: str = 'top'
   head: str = 'coarse'
   trunk: str = 'resnet50'
   width: int = 64
@@ -67,8 +72,8 @@ class Segmenter(nn.Module):
 
   @nn.compact
   def __call__(
-    self, video: jax.Array, carry: Carry | None = None, train: bool = False
-  ) -> tuple[jax.Array, Carry | None]:
+    self, video: jax.Array, carry: State | None = None, train: bool = False
+  ) -> tuple[jax.Array, State | None]:
     """Labels the pixels of clips; stills are clips of one frame.
 
     Args:
@@ -91,6 +96,7 @@ class Segmenter(nn.Module):
     head = HEADS[self.head](
       self.num_classes,
       self.temporal,
+      self.memory,
       self.head_features,
       self.kernel_size,
       self.peepholes,
@@ -101,7 +107,7 @@ class Segmenter(nn.Module):
     logits = upsample(logits, tuple(size))
     return logits.reshape(clips, length, *size, -1), carry
 
-  def initial_carry(self, clips: int, size: Sequence[int]) -> Carry | None:
+  def initial_carry(self, clips: int, size: Sequence[int]) -> State | None:
     """The zeros that `carry=None` stands for; None for the FCN.
 
     Args:
@@ -110,5 +116,7 @@ class Segmenter(nn.Module):
     """
     if not self.temporal:
       return None
+    if self.memory == 'fine':
+      return initial_gated_carry(clips, size, self.head_features)
     features = self.num_classes if self.head == 'coarse' else self.head_features
     return initial_carry((clips, *(-(-side // self.top_stride) for side in size), features))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from fmx.models.convolution import Conv
-from fmx.models.fcn import HEADS, TRUNKS, WITH_MEMORY, Segmenter
+from fmx.models.fcn import HEADS, MEMORIES, TRUNKS, WITH_MEMORY, Segmenter
 from fmx.models.pretrained import Transfer
 
 POOL_MARGINS = ((1, 1), (0, 1))  # Keras's and Caffe's.
@@ -25,8 +25,9 @@ def build(
 
   Args:
     config: With the attributes trunk ('resnet50' or 'vgg16'), width, blocks, stem, pool_margin,
-      dilate, head (a key of `fcn.HEADS`), head_features, kernel_size, peepholes and dtype
-      ('float32', 'bfloat16', or 'auto': bfloat16 on GPUs); see `fcn.Segmenter`.
+      dilate, memory (one of `fcn.MEMORIES`), head (a key of `fcn.HEADS`), head_features,
+      kernel_size, peepholes and dtype ('float32', 'bfloat16', or 'auto': bfloat16 on GPUs); see
+      `fcn.Segmenter`.
     num_classes: K, background included.
     temporal: True for the ConvLSTM-FCN, False for the FCN.
     image_size: Height and width of the frames, in pixels.
@@ -38,7 +39,12 @@ def build(
   Raises:
     ValueError: an option is none of those that exist, or the sizes do not fit.
   """
-  for option, choices in (('trunk', TRUNKS), ('head', HEADS), ('dtype', DTYPES)):
+  for option, choices in (
+    ('trunk', TRUNKS),
+    ('memory', MEMORIES),
+    ('head', HEADS),
+    ('dtype', DTYPES),
+  ):
     value = getattr(config, option)
     if value not in choices:
       raise ValueError(f'model.{option} is {value!r}; it must be one of {", ".join(choices)}.')
@@ -46,6 +52,11 @@ def build(
     raise ValueError(
       f'model.head is {config.head!r}, which has no ConvLSTM: set it to one of '
       f"{', '.join(WITH_MEMORY)}, or stages = ('fcn',)."
+    )
+  if temporal and config.memory == 'fine' and config.head != 'fine':
+    raise ValueError(
+      f"model.memory is 'fine' and model.head {config.head!r}: set both to 'fine', or the memory "
+      "to 'top'."
     )
   if len(config.blocks) not in (3, 4):
     raise ValueError(
@@ -62,6 +73,7 @@ def build(
   network = Segmenter(
     num_classes,
     temporal,
+    memory=config.memory,
     head=config.head,
     trunk=config.trunk,
     width=config.width,
@@ -81,6 +93,16 @@ def build(
       'of the features, so that they are centred on the pixels that they came from.'
     )
   return network
+
+
+def title(temporal: bool, memory: str = 'top') -> str:
+  """What people call a network.
+
+  Args:
+    temporal: Whether it has a memory.
+    memory: Which, one of `fcn.MEMORIES`.
+  """
+  return {'top': 'ConvLSTM-FCN', 'fine': 'Gated FCN'}[memory] if temporal else 'FCN'
 
 
 def conv_outputs(network: Segmenter, variables: Any, video: jax.Array) -> dict[str, jax.Array]:
@@ -116,9 +138,9 @@ def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any]
     temporal_variables: Fresh variables of the ConvLSTM-FCN of the same configuration.
 
   Returns:
-    The ConvLSTM-FCN's variables, of which only those under `head/convlstm` and, in the fine head,
-    `head/memory` are fresh; and the names of all that were kept, that are new and that were dropped
-    (those of the coarse head's `head/conv6`).
+    The ConvLSTM-FCN's variables, of which only those of its memory are fresh, under
+    `head/convlstm` and `head/memory…`; and the names of all that were kept, that are new and that
+    were dropped (those of the coarse head's `head/conv6`).
 
   Raises:
     ValueError: the two differ by more than the ConvLSTM, in a name or in a shape.
@@ -131,7 +153,7 @@ def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any]
     new=tuple(sorted(new.keys() - old.keys())),
     dropped=tuple(sorted(old.keys() - new.keys())),
   )
-  expected = ('params/head/convlstm/', 'params/head/memory/')
+  expected = ('params/head/convlstm/', 'params/head/memory')
   strangers = [name for name in transfer.new if not name.startswith(expected)]
   strangers += [name for name in transfer.dropped if not name.startswith('params/head/conv6/')]
   if strangers:

@@ -1,20 +1,23 @@
 """From the checkpoints of a training to weights that can be handed on."""
 
+import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 from fmx import weights
-from fmx.train.handover import trained_variables
+from fmx.train.handover import fcn_before, model_of_weights, trained_variables
 from fmx.train.stages import Stage
 
 
-def trained_models(stages: Sequence[Stage]) -> dict[str, weights.Model]:
+def trained_models(stages: Sequence[Stage], fcn: Stage | pathlib.Path) -> dict[str, weights.Model]:
   """The best network of a training; for whole faces also the FCN that it was made from.
 
   Args:
     stages: Of the training, the last one's network being the result.
+    fcn: The stage that trained the FCN, or the folder of weights that holds it.
 
   Returns:
     The networks by the names that `fmx.weights` has for them.
@@ -25,8 +28,11 @@ def trained_models(stages: Sequence[Stage]) -> dict[str, weights.Model]:
   last = stages[-1]
   region = last.region
   models = {region: _model(last)}
-  if region == 'primary' and len(stages) > 1:
-    models['fcn'] = _model(stages[0])
+  if region == 'primary' and last.temporal:
+    origin = _model(fcn) if isinstance(fcn, Stage) else model_of_weights(fcn_before(last), fcn)
+    models['fcn'] = dataclasses.replace(
+      origin, clip_length=models[region].clip_length, margin=models[region].margin
+    )
   return models
 
 

@@ -1,6 +1,7 @@
 """Which variables a stage begins with, and which it hands on."""
 
 import contextlib
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -9,10 +10,10 @@ import jax.numpy as jnp
 
 from fmx import weights
 from fmx.models import pretrained, segmenter
-from fmx.train.stages import BEST, LAST, Stage
+from fmx.train.stages import BEST, FCN, LAST, Stage
 
 
-def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], str]:
+def initial_variables(stage: Stage, fcn: Stage | pathlib.Path | None) -> tuple[dict[str, Any], str]:
   """The variables that a stage begins with.
 
   What decides them, the later over the earlier: the seed; for the FCN, what `model.pretrained`
@@ -22,7 +23,7 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
 
   Args:
     stage: The one to begin.
-    fcn: The trained FCN, for the ConvLSTM-FCN.
+    fcn: The stage that trained the FCN, or a folder of weights, for the ConvLSTM-FCN.
 
   Returns:
     'params' and 'batch_stats', and a text that says where they are from.
@@ -34,9 +35,12 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   variables = stage.fresh_variables()
   if stage.temporal:
     assert fcn is not None
-    step, best, metrics = trained_variables(fcn)
+    if isinstance(fcn, Stage):
+      step, best, metrics = trained_variables(fcn)
+      source = f'{fcn.folder}, step {step}, validation mIoU {100 * metrics["miou"]:.2f} %'
+    else:
+      best, source = variables_of_weights(fcn_before(stage), fcn), str(fcn)
     variables, transfer = segmenter.convert(best, variables)
-    source = f'{fcn.folder}, step {step}, validation mIoU {100 * metrics["miou"]:.2f} %'
   elif (source := stage.config.model.pretrained) and pathlib.Path(source).expanduser().is_dir():
     variables = variables_of_weights(stage, source)
     return variables, f'Weights from {source}.'
@@ -53,8 +57,18 @@ def initial_variables(stage: Stage, fcn: Stage | None) -> tuple[dict[str, Any], 
   return variables, f'Weights from {source}:\n{transfer}'
 
 
-def variables_of_weights(stage: Stage, folder: str) -> dict[str, Any]:
-  """Those of the network of the stage's region in a folder of weights.
+def fcn_before(stage: Stage) -> Stage:
+  """The first stage, of the configuration of the second."""
+  return dataclasses.replace(stage, name=FCN)
+
+
+def variables_of_weights(stage: Stage, folder: str | pathlib.Path) -> dict[str, Any]:
+  """The variables of a stage's network that a folder of weights holds; see `model_of_weights`."""
+  return jax.tree.map(jnp.asarray, dict(model_of_weights(stage, folder).variables))
+
+
+def model_of_weights(stage: Stage, folder: str | pathlib.Path) -> weights.Model:
+  """The network of a stage's region and shapes in a folder of weights.
 
   Raises:
     ValueError: there is none, or it is another network.
@@ -68,7 +82,7 @@ def variables_of_weights(stage: Stage, folder: str) -> dict[str, Any]:
   if not fitting:
     what = 'is of another network: see model' if ours else f'is missing: it has {", ".join(models)}'
     raise ValueError(f'{folder}: the network of {stage.region!r} {what}.')
-  return jax.tree.map(jnp.asarray, dict(fitting[0].variables))
+  return fitting[0]
 
 
 def trained_variables(stage: Stage) -> tuple[int, dict[str, Any], dict[str, float]]:

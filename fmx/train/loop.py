@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,14 +24,14 @@ PICTURED_WINDOWS = 4
 _logger = logging.getLogger(__name__)
 
 
-def train_stage(stage: Stage, fcn: Stage | None) -> None:
+def train_stage(stage: Stage, fcn: Stage | pathlib.Path | None) -> None:
   """Trains one stage to its end, from its newest checkpoint if there is one.
 
   After each epoch the state is saved with the validation set's mIoU.
 
   Args:
     stage: The stage.
-    fcn: The trained FCN, for the ConvLSTM-FCN.
+    fcn: Where the trained FCN is, for the ConvLSTM-FCN; see `initial_variables`.
 
   Raises:
     Stopped: SIGTERM or Ctrl-C came; the state is saved.
@@ -136,7 +137,7 @@ def eval_windows(
 
 
 def _start(
-  stage: Stage, fcn: Stage | None, checkpoints: Checkpoints, total_steps: int
+  stage: Stage, fcn: Stage | pathlib.Path | None, checkpoints: Checkpoints, total_steps: int
 ) -> tuple[TrainState, Callable]:
   """The state to go on from, and the step function on all devices."""
   tx, step_fn = stage.step_fn(total_steps)

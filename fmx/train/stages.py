@@ -33,7 +33,7 @@ from fmx.train.step import (
 from tfds_300vw import face_mask
 
 FCN, CONVLSTM = STAGES = ('fcn', 'convlstm')
-TITLES = {FCN: 'FCN', CONVLSTM: 'ConvLSTM-FCN'}
+TITLES = {FCN: segmenter.title(False), CONVLSTM: segmenter.title(True)}  # With the paper's memory.
 # Which epoch's weights a stage results in: of the best by validation mIoU, or of the last.
 RESULTS = BEST, LAST = ('best', 'last')
 
@@ -61,8 +61,8 @@ class Stage:
 
   @property
   def title(self) -> str:
-    """What people call it."""
-    return TITLES[self.name]
+    """What people call the network."""
+    return segmenter.title(self.temporal, self.config.model.memory)
 
   @property
   def temporal(self) -> bool:
@@ -138,6 +138,7 @@ class Stage:
       image_size=size,
       clip_length=self.clip_length,
       augmentation=self.augmentation(),
+      spoiled_frames=self.config.data.spoiled_frames,
       **shared,
     )
 
@@ -261,6 +262,10 @@ class Stage:
     if options.result not in RESULTS:
       raise ValueError(
         f'{self.name}.result is {options.result!r}; it must be {" or ".join(map(repr, RESULTS))}.'
+      )
+    if not 0 <= self.config.data.spoiled_frames <= 1:
+      raise ValueError(
+        f'data.spoiled_frames is {self.config.data.spoiled_frames}; it must be from 0 to 1.'
       )
     devices = jax.device_count()
     for owner, size in ((self.name, options.batch_size), ('evaluation', evaluation.batch_size)):

@@ -5,7 +5,7 @@ import pytest
 
 from fmx.data import spoiled_frames
 from fmx.data.prepared import Window
-from fmx.data.spoiled_frames import KINDS, spoil_frames
+from fmx.data.spoiled_frames import KINDS, spoil_frames, spoil_some
 
 
 def window(start=0, length=5, clip='001_000001'):
@@ -79,3 +79,13 @@ def test_every_kind_takes_much_away_and_is_drawn(kind, monkeypatch):
   for name in range(40):
     spoil_frames([window(clip=f'{name}')])
   assert kind in drawn
+
+
+def test_of_frames_to_train_on_a_share_is_spoiled():
+  frames, rng = window(length=5).frames * 60, np.random.default_rng(0)
+  spoiled = spoil_some(frames, 0.3, rng)
+  changed = [(old != new).any() for old, new in zip(frames, spoiled, strict=True)]
+  assert 0.2 < np.mean(changed) < 0.4
+  state = rng.bit_generator.state
+  assert spoil_some(frames, 0.0, rng) == frames
+  assert rng.bit_generator.state == state  # Nothing was drawn: what follows is as it was.

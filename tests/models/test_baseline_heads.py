@@ -7,8 +7,8 @@ import pytest
 
 from fmx.models.baseline_heads import RATES, ASPPHead, Branch, SkipHead
 from fmx.models.fcn import Segmenter
-from fmx.models.heads import upsample
 from fmx.models.resnet import Features
+from fmx.models.upsampling import upsample
 
 TRUNK = {'trunk': 'vgg16', 'width': 2, 'stem': 2, 'blocks': (1, 1, 1, 1), 'head_features': 4}
 NETWORKS = {

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmx.models import heads
 from fmx.models.fcn import Segmenter
+from fmx.models.upsampling import upsample
 
 TINY = {'width': 4, 'stem': 4, 'blocks': (1, 1, 1, 1), 'head_features': 8}
 BOTH_HEADS = pytest.mark.parametrize('head', ['coarse', 'fine'])
@@ -84,7 +84,7 @@ def test_the_coarse_convlstm_gives_its_hidden_states_as_logits(make):
   _, variables, apply = make('coarse', True)
   logits, carry = apply(variables, draw_video())
   assert jnp.abs(logits).max() < 1
-  expected = heads.upsample(carry.hidden, (32, 48))
+  expected = upsample(carry.hidden, (32, 48))
   np.testing.assert_allclose(logits[:, -1], expected, atol=1e-6)
 
 
@@ -167,4 +167,4 @@ def test_up_sampling_by_two_by_hand():
   # Half-pixel centres: output pixels 0..3 lie at (i + 0.5) / 2 - 0.5 = -0.25, 0.25, 0.75, 1.25 of
   # the input 0, 4, so 0 (border), 1, 3, 4 (border).
   x = jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1)
-  np.testing.assert_allclose(heads.upsample(x, (1, 4)).ravel(), [0, 1, 3, 4], atol=1e-6)
+  np.testing.assert_allclose(upsample(x, (1, 4)).ravel(), [0, 1, 3, 4], atol=1e-6)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from fmx.models import heads, pretrained, resnet, vgg
+from fmx.models import pretrained, resnet, vgg
 from fmx.models.conv_lstm import ConvLSTM
 from fmx.models.convolution import Conv
 from fmx.models.fcn import Segmenter
+from fmx.models.upsampling import upsample
 
 keras = pytest.importorskip('keras', reason='keras is not installed')
 # Keras 3.15 has not caught up with numpy 2.4.
@@ -181,5 +182,5 @@ def test_a_fresh_bias_is_keras_s():
 def test_up_sampling_is_keras_s_bilinear_one(factor):
   x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
   expected = keras.layers.UpSampling2D(factor, interpolation='bilinear')(x)
-  actual = heads.upsample(x, (3 * factor, 4 * factor))
+  actual = upsample(x, (3 * factor, 4 * factor))
   np.testing.assert_allclose(actual, expected, atol=1e-5)

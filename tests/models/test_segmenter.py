@@ -22,6 +22,7 @@ class Config:
   peepholes: bool = True
   dtype: str = 'float32'
   trunk: str = 'resnet50'
+  memory: str = 'top'
 
 
 TINY = Config(width=4, stem=4, blocks=(1, 1, 1, 1), head_features=8)
@@ -128,6 +129,14 @@ def test_conversion_refuses_networks_of_two_configurations():
     segmenter.convert(shapes(TINY, temporal=True, size=32), old)
 
 
+def test_gates_are_all_that_is_new_behind_a_trained_fcn():
+  config = dataclasses.replace(TINY, head='fine', memory='fine')
+  old, new = (shapes(config, temporal=temporal, size=32) for temporal in (False, True))
+  _, transfer = segmenter.convert(old, new)
+  modules = {name.split('/')[2] for name in transfer.new}
+  assert (modules, transfer.dropped) == ({'memory4', 'memory8'}, ())
+
+
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -146,6 +155,8 @@ def test_conversion_refuses_networks_of_two_configurations():
       {'pool_margin': (1, 0)},
       r'model.pool_margin is \(1, 0\); it must be one of \(1, 1\) or \(0, 1\).',
     ),
+    ({'memory': 'middle'}, "model.memory is 'middle'; it must be one of top, fine."),
+    ({'memory': 'fine'}, "model.memory is 'fine' and model.head 'coarse': set both to 'fine'"),
     ({'kernel_size': (3, 2)}, r'model.kernel_size is \(3, 2\); both sides must be odd.'),
   ],
 )
@@ -161,7 +172,7 @@ def test_an_image_size_that_the_stride_does_not_divide_is_refused():
 
 def test_every_option_reaches_the_network():
   config = Config(
-    8, (1, 2, 3, 4), 16, (0, 1), False, 'fine', 16, (3, 3), False, 'bfloat16', 'vgg16'
+    8, (1, 2, 3, 4), 16, (0, 1), False, 'fine', 16, (3, 3), False, 'bfloat16', 'vgg16', 'fine'
   )
   module = segmenter.build(config, 7, temporal=True, image_size=32, axis_name='devices')
   assert (module.num_classes, module.temporal, module.axis_name) == (7, True, 'devices')
