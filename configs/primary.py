@@ -132,6 +132,7 @@ def stage(**options: Any) -> ConfigDict:
       the heads that have it, drops.
   """
   config = ConfigDict(options)
+  config.stillness = 0.0  # Weight of what is added to the loss where masks flicker.
   config.optimizer = 'adam'  # 'adam' or 'rmsprop'.
   config.learning_rate = 0.001
   config.schedule = 'linear'  # How it falls to 0: 'linear', or 'cosine' after a warm-up.

@@ -112,6 +112,34 @@ def cross_entropy_iou(
   return total / _as_float(pixels) + weight * lost
 
 
+@functools.partial(jax.jit, static_argnames='axis_name')
+def restlessness(
+  logits: jax.Array, labels: jax.Array, *, axis_name: str | None = None
+) -> jax.Array:
+  """How differently from the labels probabilities change from frame to frame.
+
+  The mean over pixels and pairs of frames of Σ_k ((p_t - p_{t-1}) - (y_t - y_{t-1}))², the temporal
+  coherence of Sun et al. 2021 and of Lin et al. 2022 (matting) for K classes. Ours: the paper has
+  nothing of the kind.
+
+  Args:
+    logits: [B, T, H, W, K] unnormalised class scores, of any float type.
+    labels: [B, T, H, W] integer class ids in [0, K).
+    axis_name: The pmapped axis whose devices share the batch, if any.
+
+  Returns:
+    A float32 scalar in [0, 4]; 0 for clips of one frame.
+
+  Raises:
+    ValueError: the shapes of logits and labels do not belong together.
+  """
+  logits, truth = _scores_and_truth(logits, labels)
+  wrong = jax.nn.softmax(logits, axis=-1) - truth
+  changes = jnp.diff(wrong, axis=1)
+  total, pixels = _over_devices((jnp.sum(changes**2), changes[..., 0].size), axis_name)
+  return total / jnp.maximum(_as_float(pixels), 1.0)
+
+
 @functools.partial(jax.jit, static_argnames=('form', 'margin', 'axis_name'))
 def seg_loss(
   logits: jax.Array,
@@ -216,7 +244,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def build(name: str, *, margin: float = 0.0, bounded: bool = True) -> Loss:
+def build(name: str, *, margin: float = 0.0, bounded: bool = True, stillness: float = 0.0) -> Loss:
   """The loss that a configuration names.
 
   Args:
@@ -225,13 +253,21 @@ def build(name: str, *, margin: float = 0.0, bounded: bool = True) -> Loss:
     bounded: Whether the logits lie in (-1, 1), as a ConvLSTM's hidden states do. Eq. 9 has no
       minimum over unbounded logits, so SegLoss's linear form then takes their soft sign
       x / (1 + |x|), which keeps their order.
+    stillness: Weight of `restlessness`, which is added; logits and labels are then of clips.
 
   Returns:
     A function of (logits, labels, *, axis_name=None).
 
   Raises:
-    ValueError: an unknown name, a negative margin, or a margin for a loss that has none.
+    ValueError: an unknown name, a negative margin or weight, or a margin for a loss that has none.
   """
+  if stillness < 0:
+    raise ValueError(f'The stillness of a loss is {stillness}; it must be 0 or more.')
+  if stillness:
+    loss = build(name, margin=margin, bounded=bounded)
+    return lambda logits, labels, **how: (
+      loss(logits, labels, **how) + stillness * restlessness(logits, labels, **how)
+    )
   if name not in LOSSES:
     raise ValueError(f'No loss is called {name!r}; choose one of {sorted(LOSSES)}.')
   if margin < 0:

@@ -21,7 +21,13 @@ LOCK_FILE = '.lock'
 # Of a training.
 CONFIG_FILE = 'config.json'
 # What runs were before there was a choice: of configurations that do not say it.
-ABSENT = {'model.trunk': 'resnet50', 'model.memory': 'top', 'data.spoiled_frames': 0.0}
+ABSENT = {
+  'model.trunk': 'resnet50',
+  'model.memory': 'top',
+  'data.spoiled_frames': 0.0,
+  'fcn.stillness': 0.0,
+  'convlstm.stillness': 0.0,
+}
 # What may differ when a run goes on: how it is computed, not what.
 FREE = frozenset({'data.workers', 'data.data_dir', 'log_every', 'evaluation.batch_size'})
 # What training has nothing to do with.

@@ -322,3 +322,30 @@ def test_other_losses_take_unbounded_logits_as_they_are(name):
   logits, labels = jnp.array([[3.0, -1.0], [0.0, 9.0]]), jnp.array([0, 1])
   values = [losses.build(name, bounded=bounded)(logits, labels) for bounded in (False, True)]
   assert values[0] == values[1]
+
+
+def test_restlessness_by_hand():
+  # One pixel in three frames, label 0 throughout; p_0 is 3/4, 1/2, 1/2: it changes by 1/4 once, and
+  # so does p_1. The mean of 2/16 and 0.
+  logits = jnp.array([[math.log(3), 0.0], [0.0, 0.0], [0.0, 0.0]])[None, :, None, None]
+  labels = jnp.zeros((1, 3, 1, 1), int)
+  assert losses.restlessness(logits, labels) == pytest.approx(1 / 16)
+  # Where the label changes with it, it is no unrest.
+  sure = 50 * jax.nn.one_hot(jnp.array([0, 1, 1]), 2)[None, :, None, None]
+  moving = jnp.array([0, 1, 1])[None, :, None, None]
+  assert losses.restlessness(sure, moving) == pytest.approx(0, abs=1e-6)
+  assert losses.restlessness(sure, labels) == pytest.approx(1)
+  assert losses.restlessness(logits[:, :1], labels[:, :1]) == 0
+
+
+def test_stillness_is_added_to_a_loss_on_one_device_and_on_four():
+  loss = losses.build('cross_entropy', stillness=3.0)
+  video, labels = random_batch(7, (4, 3, 2, 5))
+  both = losses.cross_entropy(video, labels) + 3 * losses.restlessness(video, labels)
+  assert loss(video, labels) == pytest.approx(float(both))
+  each = jax.pmap(lambda *x: loss(*x, axis_name='d'), axis_name='d')(
+    video[:, None], labels[:, None]
+  )
+  np.testing.assert_allclose(each, both, rtol=1e-5)
+  with pytest.raises(ValueError, match='stillness of a loss is -1'):
+    losses.build('cross_entropy', stillness=-1)

@@ -260,7 +260,7 @@ def test_gates_can_be_put_behind_an_fcn_out_of_weights(commands, tmp_path):
   )
   status, output = commands.run(*flags, f'--workdir={tmp_path / "again"}', tiny=False)
   assert status == 0, output
-  titles = ['FCN', 'FCN + temporal smoothing', 'Gated FCN']
+  titles = ['FCN', 'FCN + temporal smoothing', 'Gated FCN']  # Of windows of one length.
   assert list(results(tmp_path / 'again')) == titles
 
 

@@ -27,9 +27,9 @@ _FROZEN, _SLOW = 'frozen', 'γ = 0.05'
 
 
 def _second_stage(loss: str, gamma: float, **options: float) -> networks.Changes:
-  options = {'loss': FORMS[loss], 'gamma': gamma, 'l2': 0.0} | options
+  changes = {'loss': FORMS[loss], 'gamma': gamma, 'l2': 0.0, **options}
   start = (('stages', ('convlstm',)), ('trained_fcn', networks.FCN))
-  return (*start, *((f'convlstm.{name}', value) for name, value in options.items()))
+  return (*start, *((f'convlstm.{name}', value) for name, value in changes.items()))
 
 
 NETWORKS = {

@@ -125,5 +125,7 @@ class GatedMemory(nn.Module):
       split_rngs={'params': False},
       in_axes=1,
       out_axes=1,
+      # The check takes `upsample` apart, which exports know as a whole; making parameters needs it.
+      check_constancy_invariants=self.is_initializing(),
     )(self.features, self.hidden, self.stride, name='cell')
     return cell(carry, (x, seen))

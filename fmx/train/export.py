@@ -15,6 +15,9 @@ from fmx.train.stages import Stage
 def trained_models(stages: Sequence[Stage], fcn: Stage | pathlib.Path) -> dict[str, weights.Model]:
   """The best network of a training; for whole faces also the FCN that it was made from.
 
+  If that is out of a folder of weights, the other networks there come along, so that what comes out
+  can be used as that folder was.
+
   Args:
     stages: Of the training, the last one's network being the result.
     fcn: The stage that trained the FCN, or the folder of weights that holds it.
@@ -29,11 +32,17 @@ def trained_models(stages: Sequence[Stage], fcn: Stage | pathlib.Path) -> dict[s
   region = last.region
   models = {region: _model(last)}
   if region == 'primary' and last.temporal:
-    origin = _model(fcn) if isinstance(fcn, Stage) else model_of_weights(fcn_before(last), fcn)
-    models['fcn'] = dataclasses.replace(
-      origin, clip_length=models[region].clip_length, margin=models[region].margin
-    )
-  return models
+    if isinstance(fcn, Stage):
+      models['fcn'] = _model(fcn)
+    else:
+      origin = model_of_weights(fcn_before(last), fcn)
+      models[region] = dataclasses.replace(models[region], margin=origin.margin)
+      models = weights.load(fcn, dtype='float32') | models | {'fcn': origin}
+  length = models[region].clip_length
+  return {
+    name: dataclasses.replace(model, clip_length=length) if name != weights.FINDER else model
+    for name, model in models.items()
+  }
 
 
 def _model(stage: Stage) -> weights.Model:

@@ -164,7 +164,9 @@ class Stage:
     """The loss function of the stage, ready for `train_step`."""
     options = self.options
     bounded = self.temporal and self.config.model.head == 'coarse'
-    return losses.build(options.loss, margin=options.margin, bounded=bounded)
+    return losses.build(
+      options.loss, margin=options.margin, bounded=bounded, stillness=options.stillness
+    )
 
   def checkpoints(self, *, read_only: bool = False) -> Checkpoints:
     """The stage's checkpoints."""
