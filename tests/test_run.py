@@ -5,6 +5,7 @@ import socket
 import numpy as np
 import pytest
 import tiny_runs
+import tiny_weights
 from flax.traverse_util import flatten_dict
 from forked_commands import Commands
 
@@ -237,7 +238,8 @@ def test_gates_can_be_put_behind_an_fcn_out_of_weights(commands, tmp_path):
   flags = tiny_runs.flags(**options, stages="('fcn',)")
   status, output = commands.run(*flags, f'--workdir={tmp_path / "fcn"}', tiny=False)
   assert status == 0, output
-  given = shutil.copytree(tmp_path / 'fcn/weights', tmp_path / 'given')
+  given = tmp_path / 'given'
+  weights.save(given, weights.load(tmp_path / 'fcn') | {'mouth': tiny_weights.model('mouth')})
   options |= {
     'trained_fcn': given,
     'model.memory': 'fine',
@@ -254,13 +256,14 @@ def test_gates_can_be_put_behind_an_fcn_out_of_weights(commands, tmp_path):
   for path, value in trees[1].items():
     np.testing.assert_array_equal(trees[0][path], value)  # Only the gates learn.
     np.testing.assert_array_equal(flatten_dict(dict(models['fcn'].variables))[path], value)
+  assert models.keys() == {'primary', 'fcn', 'mouth'}
   assert {path[2] for path in trees[0].keys() - trees[1].keys()} == {'memory4', 'memory8'}
   flags = tiny_runs.flags(
     job='evaluate', weights=tmp_path / 'run', evaluation__state='stream', evaluation__spoiled=True
   )
   status, output = commands.run(*flags, f'--workdir={tmp_path / "again"}', tiny=False)
   assert status == 0, output
-  titles = ['FCN', 'FCN + temporal smoothing', 'Gated FCN']  # Of windows of one length.
+  titles = ['FCN', 'FCN + temporal smoothing', 'Gated FCN', 'Gated FCN + zoomed-in models']
   assert list(results(tmp_path / 'again')) == titles
 
 
