@@ -5,7 +5,7 @@
   python run.py --config=configs/memory.py --workdir=runs/memory --config.data.data_dir=data
 
 The network stays as it is and only its memory learns, on clips of which three frames in ten are
-spoiled; half an hour on a core. The folder of weights has the other networks too:
+spoiled; 40 minutes on a core. The folder of weights has the other networks too:
 `fmx clip.mp4 --weights runs/memory`. What came of it is in docs/results.md.
 """
 
@@ -26,10 +26,9 @@ def get_config() -> ConfigDict:
   config.data.augmentation.update(brightness=0.15, contrast=0.25, color=0.1)
   config.model.memory = 'fine'
   config.convlstm.update(
-    epochs=6,
+    epochs=12,
     batch_size=4,
     loss='cross_entropy_iou',
-    stillness=10.0,
     schedule='cosine',
     l2=0.0,
     decay=0.02,
