@@ -9,16 +9,19 @@ spoiled; 40 minutes on a core. The folder of weights has the other networks too:
 `fmx clip.mp4 --weights runs/memory`. What came of it is in docs/results.md.
 """
 
+import pathlib
+
 from ml_collections import ConfigDict
 
 from configs import upright
-from fmx import pretrained
+
+SHIPPED = pathlib.Path(__file__).parents[1] / 'fmx/pretrained/weights'
 
 
 def get_config() -> ConfigDict:
   config = upright.face()
   config.stages = ('convlstm',)
-  config.trained_fcn = str(pretrained.FOLDER)
+  config.trained_fcn = str(SHIPPED)
   config.data.dataset = 'the300vw_mask/primary_all'
   config.data.clip_length = 10
   config.data.spoiled_frames = 0.3

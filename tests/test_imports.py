@@ -74,7 +74,8 @@ RULES = {
     'fmx.labelling',
     'fmx.finding',
     'fmx.data',
-    'fmx.models.conv_lstm',  # The state that zoomed-in models hand on.
+    'fmx.models.heads',  # The state that zoomed-in models hand on.
+    'fmx.models.segmenter',  # What networks are called.
     'fmx.weights',
     'tfds_300vw',
   ],

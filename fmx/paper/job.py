@@ -76,7 +76,7 @@ def evaluate_together(system: Run) -> None:
   """Puts the networks of a system into one folder of weights, and evaluates that."""
   models = {}
   for part, at in system.parts.items():
-    (models[part],) = weights.load(at).values()
+    (models[part],) = (of for name, of in weights.load(at).items() if name != 'fcn')  # Its start.
   weights.save(system.folder / weights.FOLDER, models)
   jobs.evaluate(system.config, system.folder)
 
