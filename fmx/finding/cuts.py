@@ -1,5 +1,13 @@
 """Cuts: where a video begins a new shot."""
 
+from __future__ import annotations
+
+import collections
+import copy
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -13,6 +21,7 @@ _ENOUGH = 480  # Pixels along the longer side that it is made of, or somewhat mo
 _BINS = 6  # Of each colour channel.
 _SEARCH = 4  # Small pixels by which the picture may have moved between two frames.
 _MEMORY = 3  # Frames: a flash may last one less.
+_FLASH = _MEMORY - 1
 _BLANK_SHARE = 0.9  # Of the small pixels, that a blank picture has ...
 _BLANK_RANGE = 6.0  # ... within so many grey levels of the middle one.
 
@@ -25,6 +34,9 @@ class CutDetector:
   brightness and contrast, with the best of some shifts. A frame must be unlike each of a few before
   it, so that the picture after a flash is still known. Blank frames (black, washed out) are passed
   over: what comes after them is compared with what was before.
+
+  Whether a picture that is there for a frame or two begins a shot, only the next ones tell: `shots`
+  waits for them.
   """
 
   def __init__(self) -> None:
@@ -39,16 +51,66 @@ class CutDetector:
     Returns:
       Whether a new shot begins with it; never with the first frame.
     """
-    step = max(max(frame.shape[:2]) // _ENOUGH, 1)
-    sampled = np.ascontiguousarray(frame[::step, ::step])
-    small = cv2.resize(sampled, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    arrangement = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    if _is_blank(arrangement):
+    seen = _seen(frame)
+    if seen is None:
       return False
-    seen = _colours(small), arrangement
-    is_cut = bool(self._last) and all(_is_other(seen, before) for before in self._last)
+    is_cut = bool(self._last) and not self._knows(seen)
     self._last = [*self._last[1 - _MEMORY :], seen]
     return is_cut
+
+  def knows(self, frame: np.ndarray) -> bool:
+    """Whether a frame, uint8 [H, W, 3], could go on with the shot; nothing changes."""
+    seen = _seen(frame)
+    return seen is not None and self._knows(seen)
+
+  def _knows(self, seen: tuple) -> bool:
+    return not all(_is_other(seen, before) for before in self._last)
+
+
+class Placed(NamedTuple):
+  """A frame and its place among the shots.
+
+  Attributes:
+    image: uint8 [H, W, 3] RGB.
+    is_cut: Whether a new shot begins with it.
+    cuts: What the next frame is compared with.
+  """
+
+  image: np.ndarray
+  is_cut: bool
+  cuts: CutDetector
+
+
+def shots(frames: Iterable[np.ndarray], cuts: CutDetector) -> Iterator[Placed]:
+  """Says of each frame whether a new shot begins with it, and waits where one may be a flash.
+
+  A spoiled picture, of a flash, of noise, or one that arrived in pieces, is no shot of its own if
+  what was before it comes back. So up to two frames are read ahead where a shot seems to begin.
+
+  Args:
+    frames: uint8 [H, W, 3] RGB, all of one size.
+    cuts: What the first one is compared with; it does not change.
+  """
+  coming, rest = collections.deque[np.ndarray](), iter(frames)
+  while True:
+    coming.extend(itertools.islice(rest, 0 if coming else 1))
+    if not coming:
+      return
+    image, before, cuts = coming.popleft(), cuts, copy.deepcopy(cuts)
+    is_cut = cuts(image)
+    if is_cut:
+      coming.extend(itertools.islice(rest, _FLASH - len(coming)))
+      is_cut = not any(before.knows(later) for later in coming)
+    yield Placed(image, is_cut, cuts)
+
+
+def _seen(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+  """The colours and the arrangement of a frame; None for a blank one."""
+  step = max(max(frame.shape[:2]) // _ENOUGH, 1)
+  sampled = np.ascontiguousarray(frame[::step, ::step])
+  small = cv2.resize(sampled, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+  arrangement = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+  return None if _is_blank(arrangement) else (_colours(small), arrangement)
 
 
 def _is_other(seen: tuple, before: tuple) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +12,12 @@ import numpy as np
 from fmx import pretrained
 from fmx import weights as weights_folder
 from fmx.engines import choice
-from fmx.finding.cuts import CutDetector
+from fmx.finding.cuts import CutDetector, Placed, shots
 from fmx.finding.follower import Follower
 from fmx.finding.found import USUAL_POINTS
 from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
+from fmx.labelling.bridging import LONGEST
 from fmx.labelling.frame_masks import FrameMasks
 from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
@@ -60,10 +60,11 @@ def states_at_cuts(frames: Iterable[np.ndarray], max_faces: int) -> Iterator[Ext
     max_faces: Of the extractor that goes on.
   """
   cuts = CutDetector()
-  for index, frame in enumerate(frames):
-    before = copy.deepcopy(cuts)
-    if cuts(frame):
-      yield ExtractionState(index, frame.shape[:2], ShotState(Follower(max_faces)), before)
+  for index, frame in enumerate(shots(frames, cuts)):
+    if frame.is_cut:
+      size = frame.image.shape[:2]
+      yield ExtractionState(index, size, ShotState(Follower(max_faces)), cuts)
+    cuts = frame.cuts
 
 
 class FaceMaskExtractor:
@@ -131,7 +132,7 @@ class FaceMaskExtractor:
       name: Predictor(model, clip_length=self._length, engine=engine)
       for name, model in used.items()
     }
-    self._stream = state == 'stream'
+    self._stream, self._waits = state == 'stream', not with_memory
     self._max_faces, self._box, self._rest = max_faces, box, rest
 
   def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[FrameMasks]:
@@ -163,32 +164,53 @@ class FaceMaskExtractor:
       ValueError: there is no frame, one is no such image, or the box is outside of the first.
     """
     now = _Progress(state, ShotState(Follower(self._max_faces)))
-    window: list[np.ndarray] = []
-    for index, frame in enumerate(frames, start=now.index):
-      now.check(frame, index)
-      before = copy.deepcopy(now.cuts)
-      if now.cuts(frame):
+    window: list[Placed] = []
+    for frame in shots(now.checked(frames), now.cuts):
+      if frame.is_cut:
         if window:
-          yield self._label(window, now), now.snapshot(before)
+          yield self._label(window, now)
           window = []
         now.begin_shot()
       window.append(frame)
       if len(window) == self._length:
-        yield self._label(window, now), now.snapshot(now.cuts)
-        window = []
+        masks, state = self._label(window, now, waits=self._waits)
+        yield masks, state
+        window = window[len(masks) :]
     if window:
-      yield self._label(window, now), now.snapshot(now.cuts)
+      yield self._label(window, now)
     elif now.size is None:
       raise ValueError('There is not a single frame to extract masks from.')
 
-  def _label(self, frames: Sequence[np.ndarray], now: _Progress) -> list[FrameMasks]:
-    """Labels all faces of one window at once."""
+  def _label(
+    self, window: Sequence[Placed], now: _Progress, *, waits: bool = False
+  ) -> tuple[list[FrameMasks], ExtractionState]:
+    """Labels all faces of one window at once.
+
+    Args:
+      window: Its frames.
+      now: Where the extraction is; it moves on.
+      waits: Whether a window ends before frames at its end in which a face is lost, if they are
+        few: the next one then shows whether it comes back, and has them.
+    """
+    frames = [frame.image for frame in window]
     if now.index == 0 and self._box is not None:
       given = now.shot.follower.given(
         _pose_in(self._box, frames[0].shape[:2]), 0, frames[0], USUAL_POINTS
       )
       now.shot = dataclasses.replace(now.shot, follower=given)
-    masks, now.shot = label_window(
+    masks, shot = self._label_frames(frames, now)
+    settled = _until_lost(masks) if waits else len(masks)
+    if settled < len(masks):
+      masks, shot = self._label_frames(frames[:settled], now)
+    if not self._stream:
+      shot = dataclasses.replace(shot, faces={})
+    now.go_on(len(masks), shot, window[len(masks) - 1].cuts)
+    return masks, now.snapshot()
+
+  def _label_frames(
+    self, frames: Sequence[np.ndarray], now: _Progress
+  ) -> tuple[list[FrameMasks], ShotState]:
+    return label_window(
       frames,
       now.shot,
       self._finder,
@@ -197,10 +219,18 @@ class FaceMaskExtractor:
       is_cut=now.is_cut,
       rest=self._rest,
     )
-    if not self._stream:
-      now.shot = dataclasses.replace(now.shot, faces={})
-    now.index, now.is_cut = now.index + len(frames), False
-    return masks
+
+
+def _until_lost(masks: Sequence[FrameMasks]) -> int:
+  """The frames of a window before those at its end in which one of its faces is lost.
+
+  All of them, if no face is, if they are more than are bridged, or if none would be left.
+  """
+  ids = [{face.id for face in of_frame.faces} for of_frame in masks]
+  known, settled = set.union(*ids), len(ids)
+  while settled and not known <= ids[settled - 1]:
+    settled -= 1
+  return settled if settled and len(ids) - settled <= LONGEST else len(ids)
 
 
 class _Progress:
@@ -212,21 +242,28 @@ class _Progress:
     self.shot, self.cuts = shot, CutDetector()
     if state is not None:
       self.index, self.size, self.shot = state.next_index, state.size, state.shot
-      self.cuts = copy.deepcopy(state.cuts)  # May be used again.
+      self.cuts = state.cuts
 
-  def check(self, frame: Any, index: int) -> None:
-    """Raises ValueError if the frame is no image of the size of those before."""
-    frame_masks.check_frame(frame, index, self.size)
-    self.size = frame.shape[:2]
+  def checked(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the frames; raises ValueError if one is no image of the size of those before."""
+    for index, frame in enumerate(frames, start=self.index):
+      frame_masks.check_frame(frame, index, self.size)
+      self.size = frame.shape[:2]
+      yield frame
 
   def begin_shot(self) -> None:
     """Forgets what does not outlive a cut."""
     self.shot, self.is_cut = ShotState(self.shot.follower.after_cut()), True
 
-  def snapshot(self, cuts: CutDetector) -> ExtractionState:
-    """The state after a window; `cuts` must not have seen the next frame."""
+  def go_on(self, length: int, shot: ShotState, cuts: CutDetector) -> None:
+    """Takes in what a window of so many frames leaves."""
+    self.index, self.is_cut = self.index + length, False
+    self.shot, self.cuts = shot, cuts
+
+  def snapshot(self) -> ExtractionState:
+    """The state after a window."""
     assert self.size is not None  # A window has frames.
-    return ExtractionState(self.index, self.size, self.shot, copy.deepcopy(cuts))
+    return ExtractionState(self.index, self.size, self.shot, self.cuts)
 
 
 def _finder_of(models: Mapping[str, Any], name: str, engine: str) -> Finder:

@@ -1,4 +1,4 @@
-"""The faces of a window: what the primary network sees of them, and their masks in the frames."""
+"""The faces of a window: what the primary network sees of them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,34 @@ import numpy as np
 
 from fmx.finding.tracks import Course
 from fmx.finding.verification import Evidence, examine, face_piece
-from fmx.labelling import merging, parts
+from fmx.labelling import parts
 from fmx.labelling.crops import Crop, crop_of, images
-from fmx.labelling.frame_masks import Piece
 from fmx.labelling.predictor import Predictor, stack, unstack
 from fmx.models.heads import State
-from tfds_300vw import boxes
 from tfds_300vw.pose import Pose, move
 
 SETTLED_SHIFT, SETTLED_GROWTH = 0.12, np.log(1.18)  # Of a mask from the pose, in its size.
 FARTHEST_SHIFT, FARTHEST_GROWTH = 0.5, np.log(2.0)
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
+
+
+@dataclasses.dataclass(frozen=True)
+class Sight:
+  """What the networks saw of a face in one frame.
+
+  Attributes:
+    pose: Of the face.
+    points: The finder's five points in the crop, [5, 2].
+    probs: The primary network's in the crop, [S, S, 5].
+    confidence: Of the mask.
+    parts: Probabilities of the zoomed-in ones, [S, S, K], by region and number of the part.
+  """
+
+  pose: Pose
+  points: np.ndarray
+  probs: np.ndarray
+  confidence: float
+  parts: Mapping[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +46,12 @@ class FaceState:
   Attributes:
     carry: State of the primary network; None to start anew.
     parts: Of the zoomed-in ones, by region and number.
-    pose: Of the face in the last frame.
+    last: What was seen in the last frame.
   """
 
   carry: State | None
   parts: parts.States
-  pose: Pose
+  last: Sight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,51 +161,6 @@ def settled(reading: Reading) -> Course | None:
   return course._replace(poses=poses, points=np.stack(points))
 
 
-def draw_faces(
-  frames: Sequence[np.ndarray],
-  readings: Sequence[Reading],
-  verdicts: Sequence[Sequence[str | None]],
-  ids: Sequence[int],
-  known: Mapping[int, FaceState],
-  predictors: Mapping[str, Predictor],
-) -> tuple[list[list[Piece]], dict[int, FaceState]]:
-  """Makes the masks of faces at the frames' resolution.
-
-  Args:
-    frames: uint8 [H, W, 3], t of one size.
-    readings: Of the faces.
-    verdicts: Of each face in each frame; None leaves the mask empty.
-    ids: Of the faces.
-    known: As for `read_faces`.
-    predictors: By name.
-
-  Returns:
-    The faces of each frame, and what the next window needs, by key of the track. A face whose last
-    frame is empty starts anew.
-  """
-  size = frames[0].shape[:2]
-  before = [known[r.course.key].parts if r.course.key in known else {} for r in readings]
-  views, states = parts.look_closer(
-    [reading.labels for reading in readings],
-    [reading.crops for reading in readings],
-    [reading.points for reading in readings],
-    frames,
-    predictors,
-    before,
-  )
-  pieces: list[list[Piece]] = [[] for _ in frames]
-  after = {}
-  for reading, of_face, face_id, its_views, state in zip(readings, verdicts, ids, views, states):
-    if of_face[-1] is not None:
-      after[reading.course.key] = FaceState(reading.carry, state, reading.course.poses[-1])
-    for time, verdict in enumerate(of_face):
-      if verdict is not None:
-        piece = _piece(reading, time, face_id, verdict, its_views, size)
-        if piece is not None:
-          pieces[time].append(piece)
-  return pieces, after
-
-
 def most_probable(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """The class of most probability in each pixel, the first of equal ones, and its probability.
 
@@ -209,6 +181,20 @@ def most_probable(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return labels, largest
 
 
+def own_labels(probs: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """As `most_probable`, with nothing but the face that the crops are of.
+
+  Args:
+    probs: float32 [t, S, S, K].
+    inside: Which pixels of the crops lie inside of the frame, bool [t, S, S].
+  """
+  labels, largest = most_probable(probs)
+  labels *= inside
+  for of_frame in labels:
+    of_frame *= face_piece(of_frame)
+  return labels, largest
+
+
 def confidence(largest: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """The mean probability of the class of the pixels that are not background.
 
@@ -226,17 +212,6 @@ def confidence(largest: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return total / np.maximum(face.sum(axis=(1, 2)), 1)
 
 
-def face_box(pose: Pose, height: int, width: int) -> np.ndarray | None:
-  """The upright box around a face as datasets crop it, inside the frame; None if outside."""
-  half = boxes.FACE_MARGIN * pose.size / 2
-  x, y = pose.x + 0.5, pose.y + 0.5
-  edges = np.round([x - half, y - half, x + half, y + half]).astype(np.int64)
-  try:
-    return boxes.clamp(edges, height, width)
-  except ValueError:
-    return None
-
-
 def _read(
   course: Course,
   crops: tuple[Crop, ...],
@@ -244,11 +219,8 @@ def _read(
   carry: State | None,
   size: tuple[int, int],
 ) -> Reading:
-  labels, largest = most_probable(probs)
   insides = [crop.inside(*size) for crop in crops]
-  for of_frame, inside in zip(labels, insides):
-    of_frame *= inside
-    of_frame *= face_piece(of_frame)
+  labels, largest = own_labels(probs, np.stack(insides))
   sure = confidence(largest, labels)
   evidence = tuple(
     examine(
@@ -261,23 +233,3 @@ def _read(
     for time, crop in enumerate(crops)
   )
   return Reading(course, crops, probs, labels, sure, evidence, carry)
-
-
-def _piece(
-  reading: Reading,
-  time: int,
-  face_id: int,
-  verdict: str,
-  views: Sequence[parts.PartView],
-  size: tuple[int, int],
-) -> Piece | None:
-  crop = reading.crops[time]
-  found = merging.face_labels(
-    reading.probs[time], crop, reading.labels[time] > 0, views, time, size
-  )
-  box = face_box(crop.pose, *size)
-  if found is None or box is None:
-    return None
-  return Piece(
-    face_id, box, *found, float(reading.confidence[time]), roll=crop.pose.roll, verdict=verdict
-  )

@@ -15,7 +15,8 @@ MAX_ID = 255  # In the map of ids, which are counted anew after it.
 GOOD = 'good'  # The finder sees the face, and the mask agrees with it.
 REFOUND = 'refound'  # So it does since the window was looked at once more.
 DOUBTFUL = 'doubtful'  # The finder does not see the face, but the mask looks like one.
-VERDICTS = (GOOD, REFOUND, DOUBTFUL)
+BRIDGED = 'bridged'  # There is no seeing the face: the mask is of the frames around, a few at most.
+VERDICTS = (GOOD, REFOUND, BRIDGED, DOUBTFUL)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ def verdicts_of(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
   seen = list(zip(course.poses, course.is_seen, reading.evidence, strict=True))
   known = [pose for pose, is_seen, evidence in seen if is_seen and evidence.is_whole]
   if course.key in before:
-    known.append(before[course.key].pose)
+    known.append(before[course.key].last.pose)
   verdicts: Verdicts = []
   for pose, is_seen, evidence in seen:
     is_where_it_was = any(_is_near(pose, other) for other in known)

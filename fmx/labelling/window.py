@@ -13,8 +13,9 @@ from fmx.finding.looking_again import Looks, Pause, add_hanging, add_harder, add
 from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
-from fmx.labelling.faces import FaceState, Reading, draw_faces, read_faces, read_settled_faces
+from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_faces
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
+from fmx.labelling.pieces import draw_faces
 from fmx.labelling.predictor import Predictor
 from fmx.labelling.verdicts import Verdicts, verdicts_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fmx.finding.verification import Evidence
-from fmx.labelling.faces import FaceState
+from fmx.labelling.faces import FaceState, Sight
 from fmx.labelling.verdicts import verdicts_of
 from tfds_300vw.pose import Pose
 
@@ -13,13 +13,14 @@ SURE = Evidence(True, False, np.zeros(3), False, True)  # Half of one, of which 
 HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
 NONE = Evidence(False, False, np.zeros(3), False, False)
 HERE = Pose(200.0, 100.0, 80.0, 0.0)
+SEEN = Sight(HERE, np.zeros((5, 2)), np.zeros((8, 8, 5)), 0.9)
 
 
 def verdicts(*evidence, seen=True, before=(), poses=None):
   poses = poses or [HERE] * len(evidence)
   course = types.SimpleNamespace(key=7, poses=poses, is_seen=np.full(len(evidence), seen))
   reading = types.SimpleNamespace(course=course, evidence=evidence)
-  return verdicts_of(reading, {key: FaceState(None, {}, HERE) for key in before})
+  return verdicts_of(reading, {key: FaceState(None, {}, SEEN) for key in before})
 
 
 @pytest.mark.parametrize(
