@@ -1,4 +1,4 @@
-"""Masks across the few frames in which a face is lost between two in which it is there.
+"""Masks across a few frames in which a face is lost, or faint, between two in which it is clear.
 
 A flash, a frame of noise or one that arrived in pieces, a hand that passes: what is there just
 before and just behind is there in between. A face's crops are upright and of its size, so what the
@@ -8,6 +8,7 @@ networks say of it in them can be blended from frame to frame.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,16 +24,19 @@ from fmx.weights import Model
 from tfds_300vw.pose import move
 
 LONGEST = 4  # Frames of a gap that is bridged.
+# Confidence that a mask lacks to those around it. Of 2,578 frames of 30 real videos 3 do; where frames
+# are spoiled, half of those in which the face is not lost.
+FAINT = 0.02
 
 _STORED = np.float16  # States are written to disk.
 
 
 class Bridge(NamedTuple):
-  """A frame in which a face is lost, between two in which it is not.
+  """A frame in which a face is lost or faint, between two in which it is neither.
 
   Attributes:
     time: Position in the window.
-    start: Of the frame before that has a mask; -1 for the last one of the window before.
+    start: Of the one before; -1 for the last frame of the window before.
     end: Of the one behind.
   """
 
@@ -56,15 +60,28 @@ def bridges(
     verdicts: On it, None where it is lost.
     before: What is known of it from the window before; None for nothing.
   """
-  found = []
-  start, pose = -1, None if before is None else before.last.pose
-  for time, verdict in enumerate(verdicts):
-    if verdict is not None:
-      of_frame = reading.course.poses[time]
-      if pose is not None and time - start - 1 <= LONGEST and motion.agree(pose, of_frame):
-        found += [Bridge(between, start, time) for between in range(start + 1, time)]
-      start, pose = time, of_frame
-  return found
+  poses = dict(enumerate(reading.course.poses))
+  sure = {
+    time: float(confidence)
+    for time, (confidence, verdict) in enumerate(zip(reading.confidence, verdicts, strict=True))
+    if verdict is not None
+  }
+  if before is not None:
+    poses[-1], sure[-1] = before.last.pose, before.last.confidence
+  firm = sorted(time for time in sure if not _is_faint(sure, time))
+  return [
+    Bridge(time, start, end)
+    for start, end in itertools.pairwise(firm)
+    if end - start - 1 <= LONGEST and motion.agree(poses[start], poses[end])
+    for time in range(start + 1, end)
+  ]
+
+
+def _is_faint(sure: Mapping[int, float], time: int) -> bool:
+  """Whether the mask of a frame is much less sure than one shortly before and one behind."""
+  before = max((sure[t] for t in range(time - LONGEST, time) if t in sure), default=0.0)
+  behind = max((sure[t] for t in range(time + 1, time + LONGEST + 1) if t in sure), default=0.0)
+  return min(before, behind) - sure[time] > FAINT
 
 
 def bridged(

@@ -17,7 +17,7 @@ from fmx.finding.follower import Follower
 from fmx.finding.found import USUAL_POINTS
 from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
-from fmx.labelling.bridging import LONGEST
+from fmx.labelling.bridging import FAINT, LONGEST
 from fmx.labelling.frame_masks import FrameMasks
 from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
@@ -189,8 +189,8 @@ class FaceMaskExtractor:
     Args:
       window: Its frames.
       now: Where the extraction is; it moves on.
-      waits: Whether a window ends before frames at its end in which a face is lost, if they are
-        few: the next one then shows whether it comes back, and has them.
+      waits: Whether a window ends before frames at its end in which a face is lost or faint, if
+        they are few: the next one then shows whether it comes back, and has them.
     """
     frames = [frame.image for frame in window]
     if now.index == 0 and self._box is not None:
@@ -222,15 +222,18 @@ class FaceMaskExtractor:
 
 
 def _until_lost(masks: Sequence[FrameMasks]) -> int:
-  """The frames of a window before those at its end in which one of its faces is lost.
+  """The frames of a window before those at its end in which one of its faces is lost or faint.
 
   All of them, if no face is, if they are more than are bridged, or if none would be left.
   """
-  ids = [{face.id for face in of_frame.faces} for of_frame in masks]
-  known, settled = set.union(*ids), len(ids)
-  while settled and not known <= ids[settled - 1]:
-    settled -= 1
-  return settled if settled and len(ids) - settled <= LONGEST else len(ids)
+  best: dict[int, float] = {}
+  settled = 0
+  for number, of_frame in enumerate(masks, start=1):
+    sure = {face.id: face.confidence or 0.0 for face in of_frame.faces}
+    best = {key: max(best.get(key, 0.0), sure.get(key, 0.0)) for key in best | sure}
+    if all(key in sure and sure[key] >= best[key] - FAINT for key in best):
+      settled = number
+  return settled if settled and len(masks) - settled <= LONGEST else len(masks)
 
 
 class _Progress:
