@@ -185,7 +185,7 @@ def evaluation() -> ConfigDict:
   config.state = 'reset'  # The ConvLSTM's: 'reset' at each window, or 'stream' through a clip.
   config.landmarks = False  # With weights: adds the 68-landmark tracker as a row.
   config.hidden = False  # On whole frames: hides a quarter of each face.
-  config.spoiled = False  # Of weights, on clips: once more, with some frames spoiled.
+  config.spoiled = False  # Of weights: once more, with some frames spoiled.
   config.dense_crf = dense_crf()  # Behind FCNs, as a row of its own.
   return config
 
@@ -208,6 +208,9 @@ def extraction() -> ConfigDict:
   # Frames after one in which the finder saw a face, in which it does not look while masks are sure
   # without it. Of a window of 5 frames: all of them, so that less than 5 saves nothing.
   config.rest = 0
+  # Frames in a row in which a face is lost, or hardly seen, that get the mask between those around
+  # them: 0 to 4; 0 leaves them empty.
+  config.bridge = 4
   return config
 
 

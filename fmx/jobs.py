@@ -187,9 +187,7 @@ def evaluate_whole_frames(
   The faces on which each system did worst are drawn too.
   """
   options = config.evaluation
-  if options.spoiled:
-    raise ValueError(f'evaluation.spoiled is for datasets of clips; {dataset.name} is of frames.')
-  label = whole_frames.systems(models)
+  label = whole_frames.systems(models, unbridged=options.spoiled)
   if options.landmarks:
     from fmx.baselines.landmark_tracker import LandmarkTracker  # It needs dlib.
 
@@ -206,7 +204,12 @@ def evaluate_whole_frames(
       progress.update(done, frames)
 
     scores = whole_frames.evaluate(
-      label, dataset, options.split, hidden=options.hidden, progress=tell
+      label,
+      dataset,
+      options.split,
+      hidden=options.hidden,
+      spoiled=options.spoiled,
+      progress=tell,
     )
   folder.mkdir(parents=True, exist_ok=True)
   for name, score in scores.items():
@@ -317,7 +320,8 @@ def tables_of(results: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
   if moves:
     found.append(('From frame to frame:', tables.temporal_rows(results)))
   if all_have('spoiled'):
-    found.append(('One or two of five frames spoiled:', tables.spoiled_rows(results)))
+    rows = whole_frames.spoiled_rows if all_have('face_iou') else tables.spoiled_rows
+    found.append(('One or two of five frames spoiled:', rows(results)))
   return found
 
 

@@ -33,19 +33,25 @@ def spoil_frames(clip: Sequence[Window]) -> tuple[list[Window], np.ndarray]:
   Returns:
     The windows with other frames in the places of some, and which those are, bool [frames].
   """
-  frames = [frame for window in clip for frame in window.frames]
-  is_spoiled = np.zeros(len(frames), bool)
-  for start in range(0, len(frames), WINDOW):
-    rng = np.random.default_rng(zlib.crc32(f'{clip[0].clip} {start}'.encode()))
-    number, length = int(rng.integers(1, 3)), min(WINDOW, len(frames) - start)
-    for time in start + rng.permutation(length)[: min(number, length)]:
-      frames[time] = KINDS[rng.integers(len(KINDS))](frames[time], rng)
-      is_spoiled[time] = True
+  whole = [frame for window in clip for frame in window.frames]
+  frames, is_spoiled = spoil_video(whole, clip[0].clip)
   ends = np.cumsum([len(window.frames) for window in clip])
   spoiled = [
     dataclasses.replace(window, frames=frames[end - len(window.frames) : end])
     for window, end in zip(clip, ends)
   ]
+  return spoiled, is_spoiled
+
+
+def spoil_video(frames: Sequence[np.ndarray], name: str) -> tuple[list[np.ndarray], np.ndarray]:
+  """Likewise of a video of this name; frames are uint8 [H, W, 3]."""
+  spoiled, is_spoiled = list(frames), np.zeros(len(frames), bool)
+  for start in range(0, len(frames), WINDOW):
+    rng = np.random.default_rng(zlib.crc32(f'{name} {start}'.encode()))
+    number, length = int(rng.integers(1, 3)), min(WINDOW, len(frames) - start)
+    for time in start + rng.permutation(length)[: min(number, length)]:
+      spoiled[time] = KINDS[rng.integers(len(KINDS))](frames[time], rng)
+      is_spoiled[time] = True
   return spoiled, is_spoiled
 
 

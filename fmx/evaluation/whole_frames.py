@@ -5,6 +5,7 @@ cannot see, since its crops are given, counts here: a face that is not found has
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from fmx.data.cutting import cut
 from fmx.data.prepared import Dataset, FrameExample, FrameExamples
+from fmx.data.spoiled_frames import spoil_video
 from fmx.evaluation import protocol
 from fmx.evaluation.confusion import confusion_counts, iou, mean_iou
 from fmx.evaluation.hiding import hide
@@ -23,6 +25,7 @@ from tfds_300vw import boxes, face_mask, pictures, pose
 
 SCORED = 2.0  # Side of what is compared, over the size of the face.
 FOUND, GIVEN = 'faces found', 'faces given'
+UNBRIDGED = 'faces found, not bridged'
 MAX_FACES = 16  # Of a frame: photographs may show a group.
 SIZES = (0, 40, 80, 160)  # Pixels of the face from which results are told apart.
 NUM_WORST = 10  # Faces that are shown.
@@ -58,9 +61,11 @@ class Score:
 
   Attributes:
     truth: How still the labels themselves are, the same for all systems.
+    spoiled: What it reached on the 'spoiled' frames and on the 'others', where some were.
   """
 
   truth: TemporalQuality
+  spoiled: dict[str, 'Score'] = dataclasses.field(default_factory=dict)
   frames: list[protocol.FrameScore] = dataclasses.field(default_factory=list)
   face_ious: list[float] = dataclasses.field(default_factory=list)
   sizes: list[float] = dataclasses.field(default_factory=list)
@@ -89,7 +94,18 @@ class Score:
     self.worst = sorted(self.worst, key=lambda face: face.iou)[:NUM_WORST]
 
   def result(self) -> dict[str, Any]:
-    """Ready for JSON: `protocol.summarize`, and what is said of whole faces."""
+    """Ready for JSON: `protocol.summarize`, and what is said of whole faces and of motion."""
+    found = self._of_faces() | {
+      'temporal': self.quality.result(),
+      'temporal_labels': self.truth.result(),
+    }
+    if self.spoiled:
+      found['spoiled'] = {
+        frames: score._of_faces() for frames, score in self.spoiled.items() if score.frames
+      }
+    return found
+
+  def _of_faces(self) -> dict[str, Any]:
     ious = np.array(self.face_ious)
     summary = protocol.summarize(self.frames, face_mask.CLASS_NAMES)
     return summary | {
@@ -97,8 +113,6 @@ class Score:
       'face_iou': float(ious.mean()),
       'lost': float((ious < LOST).mean()),
       'not_found': int((ious == 0).sum()),
-      'temporal': self.quality.result(),
-      'temporal_labels': self.truth.result(),
       'sizes': self._by_size(ious),
       'worst': [[face.iou, face.name, face.number] for face in self.worst],
     }
@@ -139,6 +153,7 @@ def evaluate(
   split: str,
   *,
   hidden: bool = False,
+  spoiled: bool = False,
   seed: int = 0,
   progress: Callable[[int], None] = lambda frames: None,
 ) -> dict[str, Score]:
@@ -149,6 +164,7 @@ def evaluate(
     dataset: Of whole frames.
     split: 'train', 'validation' or 'test'.
     hidden: Whether a quarter of each face is hidden, by turns by a colour and by another face.
+    spoiled: Whether all is done once more with spoiled frames (`spoil_video`).
     seed: Of what is hidden.
     progress: Told how many frames were labelled since.
 
@@ -160,6 +176,9 @@ def evaluate(
   """
   truth = TemporalQuality()
   scores = {name: Score(truth) for name in systems}
+  if spoiled:
+    for score in scores.values():
+      score.spoiled = {frames: Score(truth) for frames in ('spoiled', 'others')}
   rng, donor = np.random.default_rng(seed), None
   for video in _videos(FrameExamples(dataset, split)):
     frames, seen = [], video
@@ -175,6 +194,12 @@ def evaluate(
       truth.add(of_frame.max(axis=0, initial=0), is_cut=example is video[0])
     for name, label in systems.items():
       _score(scores[name], video, frames, drawn, list(label(frames, landmarks)))
+    if spoiled:
+      frames, is_spoiled = spoil_video(frames, video[0].video_id)
+      for name, label in systems.items():
+        found = list(label(frames, landmarks))
+        for part, score in scores[name].spoiled.items():
+          _score(score, video, frames, drawn, found, is_spoiled == (part == 'spoiled'))
     progress(len(video))
   return scores
 
@@ -201,12 +226,15 @@ class GivenFaces:
     return [self._known.get(frame.tobytes(), []) for frame in frames]
 
 
-def systems(models: Mapping[str, Any], *, max_faces: int = MAX_FACES) -> dict[str, LabelFrames]:
+def systems(
+  models: Mapping[str, Any], *, max_faces: int = MAX_FACES, unbridged: bool = False
+) -> dict[str, LabelFrames]:
   """What networks are together: where faces are found, and where they are given.
 
   Args:
     models: By name, as `fmx.weights.load` gives them; without a finder faces can only be given.
     max_faces: Of a frame.
+    unbridged: Whether there is also one that leaves masks empty where a face is lost for a moment.
   """
   segmenters = {name: model for name, model in models.items() if name != 'finder'}
 
@@ -217,7 +245,11 @@ def systems(models: Mapping[str, Any], *, max_faces: int = MAX_FACES) -> dict[st
   if 'finder' not in models:
     return {GIVEN: given}
   extractor = FaceMaskExtractor(models, max_faces=max_faces)
-  return {FOUND: lambda frames, _: extractor(frames), GIVEN: given}
+  found: dict[str, LabelFrames] = {FOUND: lambda frames, _: extractor(frames), GIVEN: given}
+  if unbridged:
+    alone = FaceMaskExtractor(models, max_faces=max_faces, bridge=0)
+    found[UNBRIDGED] = lambda frames, _: alone(frames)
+  return found
 
 
 def rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -234,6 +266,18 @@ def rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
   return table
 
 
+def spoiled_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+  """The same of spoiled frames and of the others around them; photographs have no others."""
+  return rows(
+    {
+      f'{system}: {frames}': found['spoiled'][frames]
+      for frames in ('spoiled', 'others')
+      for system, found in results.items()
+      if frames in found['spoiled']
+    }
+  )
+
+
 def _videos(examples: FrameExamples) -> Iterator[list[FrameExample]]:
   """The frames of one video after another; a photograph is a video of one frame."""
   starts = np.flatnonzero(examples.video_ids[1:] != examples.video_ids[:-1]) + 1
@@ -247,11 +291,15 @@ def _score(
   frames: Sequence[np.ndarray],
   drawn: Sequence[np.ndarray],
   found: Sequence[FrameMasks],
+  chosen: np.ndarray | None = None,
 ) -> None:
-  """Compares the masks of one video with its annotated faces."""
+  """Compares the masks of one video, or of the frames of it that are chosen, with its faces."""
   if len(found) != len(video):
     raise ValueError(f'{len(video)} frames have got masks for {len(found)}.')
-  for example, frame, of_frame, masks in zip(video, frames, drawn, found):
+  is_in = np.ones(len(video), bool) if chosen is None else chosen
+  for example, frame, of_frame, masks in itertools.compress(
+    zip(video, frames, drawn, found), is_in
+  ):
     score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
     for number, (landmarks, whole) in enumerate(zip(example.landmarks, of_frame)):
       box = boxes.face_box(landmarks, *example.image.shape[:2], margin=SCORED)

@@ -18,7 +18,7 @@ from fmx.extraction.loop import Extractor, Listener, Record, extract_parts
 from fmx.extraction.outputs import Layer, Part, PartLayer, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
-from fmx.labelling.frame_masks import DOUBTFUL, is_box
+from fmx.labelling.frame_masks import BRIDGED, DOUBTFUL, check_bridge, is_box
 from fmx.stopping import stop_requests
 from fmx.summary import Progress
 from fmx.workdir import (
@@ -102,6 +102,7 @@ def check(config: ConfigDict) -> None:
   check_outputs(options.outputs, contact_sheet=config.contact_sheet, plot=config.plot)
   if options.rest < 0:
     raise ValueError(f'extraction.rest is {options.rest}; it must be 0 frames or more.')
+  check_bridge(options.bridge, 'extraction.bridge')
   if not 1 <= options.max_faces <= 255:
     raise ValueError(f'extraction.max_faces is {options.max_faces}; it must be 1 to 255.')
   if options.box and not is_box(options.box):
@@ -129,6 +130,7 @@ def network(config: ConfigDict) -> Extractor:
     finder=options.finder,
     engine=options.engine,
     rest=options.rest,
+    bridge=options.bridge,
   )
 
 
@@ -297,10 +299,11 @@ def tell(head: dict[str, Any], record: Record, workdir: pathlib.Path) -> None:
     f'{totals["cuts"]} cuts; {pace["frames_per_second"]:.1f} frames/s, during which were at work '
     f'side by side: {shares}.'
   )
-  lost, doubtful = sum(totals['frames_lost'].values()), totals['verdicts'][DOUBTFUL]
+  lost, verdicts = sum(totals['frames_lost'].values()), totals['verdicts']
   print(
     f'In {totals["windows_refound"]} of {totals["windows"]} windows a face had to be found again; '
-    f'a face that was followed has no mask in {lost} frames and a doubtful one in {doubtful}.'
+    f'a face that was followed has no mask in {lost} frames, one of the frames around in '
+    f'{verdicts[BRIDGED]} and a doubtful one in {verdicts[DOUBTFUL]}.'
   )
   seen = workdir / OVERLAY if 'overlay' in head['options']['outputs'] else workdir
   print(f'Look at {seen}; the numbers are in {workdir / SUMMARY}.')

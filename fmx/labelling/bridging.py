@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,12 +23,10 @@ from fmx.labelling.parts import PartView
 from fmx.weights import Model
 from tfds_300vw.pose import move
 
-LONGEST = 4  # Frames of a gap that is bridged.
-# Confidence that a mask lacks to those around it. Of 2,578 frames of 30 real videos 3 do; where frames
-# are spoiled, half of those in which the face is not lost.
-FAINT = 0.02
+FAINT = 0.01  # Confidence that a mask lacks to those around it.
 
-_STORED = np.float16  # States are written to disk.
+_NOISE = 1.0  # Grey levels by which pictures differ in any case.
+_KEPT = np.float16
 
 
 class Bridge(NamedTuple):
@@ -44,14 +42,14 @@ class Bridge(NamedTuple):
   start: int
   end: int
 
-  def blend(self, before: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """What is between two arrays of one shape; the nearer one weighs more."""
+  def blend(self, before: Any, behind: Any) -> Any:
+    """What is between two numbers or arrays of one shape; the nearer one weighs more."""
     share = np.float32((self.time - self.start) / (self.end - self.start))
     return (1 - share) * before + share * behind
 
 
 def bridges(
-  reading: Reading, verdicts: Sequence[str | None], before: FaceState | None
+  reading: Reading, verdicts: Sequence[str | None], before: FaceState | None, longest: int
 ) -> list[Bridge]:
   """The frames of a window to bridge: of short gaps, with the face in the same place around them.
 
@@ -59,29 +57,41 @@ def bridges(
     reading: Of the face.
     verdicts: On it, None where it is lost.
     before: What is known of it from the window before; None for nothing.
+    longest: Frames of a gap, at most MOST_BRIDGED.
   """
-  poses = dict(enumerate(reading.course.poses))
-  sure = {
-    time: float(confidence)
-    for time, (confidence, verdict) in enumerate(zip(reading.confidence, verdicts, strict=True))
-    if verdict is not None
+  seen = {
+    time: sight(reading, time) for time, verdict in enumerate(verdicts) if verdict is not None
   }
   if before is not None:
-    poses[-1], sure[-1] = before.last.pose, before.last.confidence
-  firm = sorted(time for time in sure if not _is_faint(sure, time))
+    seen[-1] = before.last
+  firm = sorted(time for time in seen if not _is_faint(seen, time, longest))
   return [
     Bridge(time, start, end)
     for start, end in itertools.pairwise(firm)
-    if end - start - 1 <= LONGEST and motion.agree(poses[start], poses[end])
+    if end - start - 1 <= longest and motion.agree(seen[start].pose, seen[end].pose)
     for time in range(start + 1, end)
+    if time not in seen or _is_odd(seen[time], seen[start], seen[end])
   ]
 
 
-def _is_faint(sure: Mapping[int, float], time: int) -> bool:
-  """Whether the mask of a frame is much less sure than one shortly before and one behind."""
-  before = max((sure[t] for t in range(time - LONGEST, time) if t in sure), default=0.0)
-  behind = max((sure[t] for t in range(time + 1, time + LONGEST + 1) if t in sure), default=0.0)
-  return min(before, behind) - sure[time] > FAINT
+def _is_faint(seen: Mapping[int, Sight], time: int, longest: int) -> bool:
+  """Whether the mask of a frame is less sure than one shortly before and one shortly behind."""
+  sides = range(time - longest, time), range(time + 1, time + longest + 1)
+  sure = [max((seen[t].confidence for t in side if t in seen), default=0) for side in sides]
+  return min(sure) - seen[time].confidence > FAINT
+
+
+def _is_odd(sight: Sight, before: Sight, behind: Sight) -> bool:
+  """Whether a face looks like neither of two frames around it, as much as these look alike.
+
+  What is truly between them, a face that turns or a mouth that opens, is more like either.
+  """
+  ways = [_difference(sight, other) for other in (before, behind)]
+  return min(ways) > _difference(before, behind) + _NOISE
+
+
+def _difference(sight: Sight, other: Sight) -> float:
+  return float(np.abs(sight.looks - other.looks).mean())
 
 
 def bridged(
@@ -105,6 +115,8 @@ def bridged(
   Returns:
     The reading and the verdicts.
   """
+  if not across:
+    return reading, list(verdicts)
   poses, points, crops = map(list, (reading.course.poses, reading.course.points, reading.crops))
   probs, labels, sure = reading.probs.copy(), reading.labels.copy(), reading.confidence.copy()
   told = list(verdicts)
@@ -118,7 +130,7 @@ def bridged(
     points[time] = move(bridge.blend(one.points, other.points), back)
     probs[time] = bridge.blend(one.probs, other.probs)
     (labels[time],), _ = own_labels(probs[time, None], crops[time].inside(*size)[None])
-    sure[time] = bridge.blend(np.float32(one.confidence), np.float32(other.confidence))
+    sure[time] = bridge.blend(one.confidence, other.confidence)
     told[time] = BRIDGED
   course = reading.course._replace(poses=tuple(poses), points=np.stack(points))
   return dataclasses.replace(
@@ -128,6 +140,8 @@ def bridged(
 
 def bridged_view(view: PartView, across: Sequence[Bridge], before: FaceState | None) -> PartView:
   """Likewise what a zoomed-in network sees."""
+  if not across:
+    return view
   probs = view.probs.copy()
   known = before.last.parts.get((view.region, view.number)) if before else None
   for bridge in across:
@@ -138,14 +152,23 @@ def bridged_view(view: PartView, across: Sequence[Bridge], before: FaceState | N
 
 
 def sight(reading: Reading, time: int, views: Sequence[PartView] = ()) -> Sight:
-  """What is seen of a face in one frame of a window."""
+  """What is seen of a face in one frame of a window; arrays are shared."""
   course, crop = reading.course, reading.crops[time]
   return Sight(
     course.poses[time],
     move(course.points[time], crop.matrix),
-    reading.probs[time].astype(_STORED),
+    reading.probs[time],
     float(reading.confidence[time]),
-    {(view.region, view.number): view.probs[time].astype(_STORED) for view in views},
+    reading.looks[time],
+    {(view.region, view.number): view.probs[time] for view in views},
+  )
+
+
+def kept(seen: Sight) -> Sight:
+  """The same for the windows that follow, of half the size and with arrays of its own."""
+  parts = {part: probs.astype(_KEPT) for part, probs in seen.parts.items()}
+  return dataclasses.replace(
+    seen, probs=seen.probs.astype(_KEPT), looks=seen.looks.copy(), parts=parts
   )
 
 

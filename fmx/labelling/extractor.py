@@ -17,8 +17,8 @@ from fmx.finding.follower import Follower
 from fmx.finding.found import USUAL_POINTS
 from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
-from fmx.labelling.bridging import FAINT, LONGEST
-from fmx.labelling.frame_masks import FrameMasks
+from fmx.labelling.bridging import FAINT
+from fmx.labelling.frame_masks import MOST_BRIDGED, FrameMasks
 from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
 from fmx.labelling.window import ShotState, label_window
@@ -86,6 +86,7 @@ class FaceMaskExtractor:
     finder: Finder | str = 'auto',
     engine: str = 'auto',
     rest: int = 0,
+    bridge: int = MOST_BRIDGED,
   ):
     """Loads the networks.
 
@@ -104,6 +105,8 @@ class FaceMaskExtractor:
         ONNX Runtime on machines without a GPU where it is installed.
       rest: Frames after one in which the finder saw a face, in which it does not look as long as
         the masks are sure without it. Saves time where frames come one by one, as from a camera.
+      bridge: Frames in a row in which a face that is lost, or hardly seen, has the mask that lies
+        between those around them; 0 leaves such masks empty, or as they are.
 
     Raises:
       ValueError: an option is none of those that exist, the engine or a finder of others is not
@@ -113,6 +116,7 @@ class FaceMaskExtractor:
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
     frame_masks.check_choice(max_faces, box)
+    frame_masks.check_bridge(bridge)
     choice.check(engine)
     if weights is None:
       weights = pretrained.folder()
@@ -132,8 +136,10 @@ class FaceMaskExtractor:
       name: Predictor(model, clip_length=self._length, engine=engine)
       for name, model in used.items()
     }
-    self._stream, self._waits = state == 'stream', not with_memory
+    self._stream = state == 'stream'
+    self._waits = bridge > 0 and not with_memory  # A memory wants whole windows.
     self._max_faces, self._box, self._rest = max_faces, box, rest
+    self._bridge = bridge
 
   def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[FrameMasks]:
     """Yields the masks of every frame.
@@ -199,7 +205,7 @@ class FaceMaskExtractor:
       )
       now.shot = dataclasses.replace(now.shot, follower=given)
     masks, shot = self._label_frames(frames, now)
-    settled = _until_lost(masks) if waits else len(masks)
+    settled = _until_lost(masks, self._bridge) if waits else len(masks)
     if settled < len(masks):
       masks, shot = self._label_frames(frames[:settled], now)
     if not self._stream:
@@ -218,10 +224,11 @@ class FaceMaskExtractor:
       start=now.index,
       is_cut=now.is_cut,
       rest=self._rest,
+      bridge=self._bridge,
     )
 
 
-def _until_lost(masks: Sequence[FrameMasks]) -> int:
+def _until_lost(masks: Sequence[FrameMasks], longest: int) -> int:
   """The frames of a window before those at its end in which one of its faces is lost or faint.
 
   All of them, if no face is, if they are more than are bridged, or if none would be left.
@@ -233,7 +240,7 @@ def _until_lost(masks: Sequence[FrameMasks]) -> int:
     best = {key: max(best.get(key, 0.0), sure.get(key, 0.0)) for key in best | sure}
     if all(key in sure and sure[key] >= best[key] - FAINT for key in best):
       settled = number
-  return settled if settled and len(masks) - settled <= LONGEST else len(masks)
+  return settled if settled and len(masks) - settled <= longest else len(masks)
 
 
 class _Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 
 from fmx.finding.tracks import Course
@@ -17,6 +18,7 @@ from tfds_300vw.pose import Pose, move
 
 SETTLED_SHIFT, SETTLED_GROWTH = 0.12, np.log(1.18)  # Of a mask from the pose, in its size.
 FARTHEST_SHIFT, FARTHEST_GROWTH = 0.5, np.log(2.0)
+_SMALL = 24  # Pixels along a side of what crops look like.
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
 
 
@@ -29,6 +31,7 @@ class Sight:
     points: The finder's five points in the crop, [5, 2].
     probs: The primary network's in the crop, [S, S, 5].
     confidence: Of the mask.
+    looks: The crop in small, [24, 24, 3], grey levels.
     parts: Probabilities of the zoomed-in ones, [S, S, K], by region and number of the part.
   """
 
@@ -36,6 +39,7 @@ class Sight:
   points: np.ndarray
   probs: np.ndarray
   confidence: float
+  looks: np.ndarray
   parts: Mapping[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict)
 
 
@@ -61,6 +65,7 @@ class Reading:
   Attributes:
     course: Of the face.
     crops: Of the t frames.
+    looks: The crops in small, float32 [t, 24, 24, 3], grey levels.
     probs: float32 [t, S, S, 5].
     labels: Class ids of the face's own pixels, uint8 [t, S, S].
     confidence: Of each frame, see `confidence`.
@@ -70,6 +75,7 @@ class Reading:
 
   course: Course
   crops: tuple[Crop, ...]
+  looks: np.ndarray
   probs: np.ndarray
   labels: np.ndarray
   confidence: np.ndarray
@@ -105,7 +111,8 @@ def read_faces(
   carry = stack([known[c.key].carry if c.key in known else None for c in courses])
   probs, carry = predictor.probabilities(video, carry)
   states = unstack(carry, len(courses))
-  return [_read(*each, frames[0].shape[:2]) for each in zip(courses, crops, probs, states)]
+  size = frames[0].shape[:2]
+  return [_read(*each, size) for each in zip(courses, crops, video, probs, states)]
 
 
 def read_settled_faces(
@@ -215,6 +222,7 @@ def confidence(largest: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _read(
   course: Course,
   crops: tuple[Crop, ...],
+  video: np.ndarray,
   probs: np.ndarray,
   carry: State | None,
   size: tuple[int, int],
@@ -232,4 +240,6 @@ def _read(
     )
     for time, crop in enumerate(crops)
   )
-  return Reading(course, crops, probs, labels, sure, evidence, carry)
+  small = [cv2.resize(image, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA) for image in video]
+  looks = np.stack(small).astype(np.float32)
+  return Reading(course, crops, looks, probs, labels, sure, evidence, carry)

@@ -9,13 +9,14 @@ import numpy as np
 from tfds_300vw import boxes
 from tfds_300vw.face_mask import CLASS_NAMES
 
+MOST_BRIDGED = boxes.WINDOW - 1  # Frames: so many a window has beside the one behind a gap.
 MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
 # How sure a mask is. What is worse has none.
 GOOD = 'good'  # The finder sees the face, and the mask agrees with it.
 REFOUND = 'refound'  # So it does since the window was looked at once more.
 DOUBTFUL = 'doubtful'  # The finder does not see the face, but the mask looks like one.
-BRIDGED = 'bridged'  # There is no seeing the face: the mask is of the frames around, a few at most.
+BRIDGED = 'bridged'  # It is lost or hardly seen: the mask is made of those just before and behind.
 VERDICTS = (GOOD, REFOUND, BRIDGED, DOUBTFUL)
 
 
@@ -143,6 +144,12 @@ def check_choice(max_faces: int, box: Sequence[int] | None) -> None:
     raise ValueError(f'max_faces is {max_faces}; it must be at least 1.')
   if box is not None and not is_box(box):
     raise ValueError(f'box is {tuple(box)}; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.')
+
+
+def check_bridge(bridge: int, name: str = 'bridge') -> None:
+  """Raises ValueError if so many frames in a row, an option of this name, cannot be bridged."""
+  if not 0 <= bridge <= MOST_BRIDGED:
+    raise ValueError(f'{name} is {bridge}; it must be 0 to {MOST_BRIDGED} frames.')
 
 
 def is_box(box: Sequence[int]) -> bool:

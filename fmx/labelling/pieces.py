@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fmx.labelling import merging, parts
-from fmx.labelling.bridging import bridged, bridged_view, bridges, sight
+from fmx.labelling.bridging import bridged, bridged_view, bridges, kept, sight
 from fmx.labelling.faces import FaceState, Reading
 from fmx.labelling.frame_masks import Piece
 from fmx.labelling.predictor import Predictor
@@ -22,6 +22,7 @@ def draw_faces(
   ids: Sequence[int],
   known: Mapping[int, FaceState],
   predictors: Mapping[str, Predictor],
+  bridge: int,
 ) -> tuple[list[list[Piece]], dict[int, FaceState]]:
   """Makes the masks of faces at the frames' resolution.
 
@@ -32,6 +33,7 @@ def draw_faces(
     ids: Of the faces.
     known: As for `read_faces`.
     predictors: By name.
+    bridge: Frames in a row of which a face's masks are made out of those around them.
 
   Returns:
     The faces of each frame, and what the next window needs, by key of the track. A face whose last
@@ -39,7 +41,7 @@ def draw_faces(
   """
   size = frames[0].shape[:2]
   before = [known.get(reading.course.key) for reading in readings]
-  across = [bridges(*of_face) for of_face in zip(readings, verdicts, before)]
+  across = [bridges(*of_face, bridge) for of_face in zip(readings, verdicts, before)]
   told = [
     bridged(*of_face, predictors['primary'].model, size)
     for of_face in zip(readings, verdicts, across, before)
@@ -57,8 +59,8 @@ def draw_faces(
   for place, (reading, of_face) in enumerate(told):
     its_views = [bridged_view(view, across[place], before[place]) for view in views[place]]
     if of_face[-1] is not None:
-      seen = sight(reading, -1, its_views)
-      after[reading.course.key] = FaceState(reading.carry, states[place], seen)
+      last = kept(sight(reading, -1, its_views))
+      after[reading.course.key] = FaceState(reading.carry, states[place], last)
     for time, verdict in enumerate(of_face):
       if verdict is not None:
         piece = _piece(reading, time, ids[place], verdict, its_views, size)

@@ -14,7 +14,7 @@ from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
 from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_faces
-from fmx.labelling.frame_masks import DOUBTFUL, GOOD, REFOUND, FrameMasks
+from fmx.labelling.frame_masks import DOUBTFUL, GOOD, MOST_BRIDGED, REFOUND, FrameMasks
 from fmx.labelling.pieces import draw_faces
 from fmx.labelling.predictor import Predictor
 from fmx.labelling.verdicts import Verdicts, verdicts_of
@@ -80,6 +80,7 @@ def label_window(
   start: int,
   is_cut: bool,
   rest: int = 0,
+  bridge: int = MOST_BRIDGED,
 ) -> tuple[list[FrameMasks], ShotState]:
   """Labels the faces of a window.
 
@@ -96,13 +97,14 @@ def label_window(
     start: Index of the first frame in the video.
     is_cut: Whether a new shot begins with the window.
     rest: Frames after one in which the finder saw a face, in which it need not look.
+    bridge: As of `draw_faces`.
 
   Returns:
     The masks of the frames, and what the next window needs.
   """
   known = _unlooked(frames, before, predictors, start, rest)
   if known is not None:
-    masks, follower, faces = _finish(frames, before, known, predictors, start, is_cut)
+    masks, follower, faces = _finish(frames, before, known, predictors, start, is_cut, bridge)
     return masks, dataclasses.replace(before, follower=follower, faces=faces)
   looks, parts = _first_looks(finder, frames, before, start)
   first = _go_through(frames, before, looks, predictors, start)
@@ -118,7 +120,7 @@ def label_window(
     found = _go_through(frames, before, looks, predictors, start, first.given_up())
     found = _told_apart(first, _relieved(frames, before, found, predictors))
     harder = harder.after(helped=not found.is_empty())
-  masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut)
+  masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut, bridge)
   return masks, ShotState(follower, faces, harder, parts)
 
 
@@ -238,6 +240,7 @@ def _finish(
   predictors: Mapping[str, Predictor],
   start: int,
   is_cut: bool,
+  bridge: int,
 ) -> tuple[list[FrameMasks], Follower, dict[int, FaceState]]:
   """Draws the masks and takes in what they say."""
   shown, failed, kept = {}, [], []
@@ -256,6 +259,7 @@ def _finish(
     [ids[reading.course.key] for reading, _ in kept],
     before.faces,
     predictors,
+    bridge,
   )
   chosen = {reading.course.key for reading in found.readings}
   masks = [

@@ -28,6 +28,7 @@ class Row:
     frames_without_face: How many.
     good: Faces of frames with this verdict; docs/extraction.md says what it means.
     refound: Likewise.
+    bridged: Likewise.
     doubtful: Likewise.
     lost: Frames of faces that are followed and have no mask.
     seconds: Of work at it, of all workers together.
@@ -44,6 +45,7 @@ class Row:
   frames_without_face: str = ''
   good: str = ''
   refound: str = ''
+  bridged: str = ''
   doubtful: str = ''
   lost: str = ''
   seconds: str = ''

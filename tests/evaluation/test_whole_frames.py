@@ -1,3 +1,4 @@
+import dataclasses
 import types
 
 import numpy as np
@@ -124,6 +125,41 @@ def test_frames_of_one_video_are_labelled_together_and_by_every_system(frames):
   assert results['one'].result()['face_iou'] == 1
   assert 0.5 < results['moved'].result()['face_iou'] < 0.95
   assert results['moved'].draw_worst().ndim == 3
+
+
+def test_spoiled_frames_are_scored_apart_from_the_others(frames, monkeypatch):
+  shown = [example('a', number, face((50 + number, 50), 60)) for number in (1, 2, 3)]
+  shown.append(example('b', 1, face((70, 50), 60)))
+  spoilt = {'a': [False, True, False], 'b': [True]}
+
+  def whiten(images, name):
+    flags = np.array(spoilt[name])
+    return [image + np.uint8(255 * flag) for image, flag in zip(images, flags)], flags
+
+  def label(images, poses):
+    for masks, image in zip(good(images, poses), images):
+      sees = not image.any()
+      yield dataclasses.replace(masks, labels=masks.labels * sees, ids=masks.ids * sees)
+
+  monkeypatch.setattr(whole_frames, 'spoil_video', whiten)
+  good = perfect([*shown[:3], *shown[:3], shown[3], shown[3]])  # All is done twice.
+  dataset = frames(*shown)
+  result = whole_frames.evaluate({'s': label}, dataset, 'test', spoiled=True)['s'].result()
+  assert (result['face_iou'], result['faces']) == (1, 4)
+  assert {k: (r['face_iou'], r['faces']) for k, r in result['spoiled'].items()} == {
+    'spoiled': (0, 2), 'others': (1, 2),
+  }  # fmt: skip
+  table = whole_frames.spoiled_rows({'s': result})
+  assert [row[0] for row in table] == ['system', 's: spoiled', 's: others']
+  assert 'temporal' not in result['spoiled']['others']  # Its frames are not neighbours.
+
+
+def test_photographs_have_no_other_frames(frames):
+  shown = [example('b', 1, face((70, 50), 60))]
+  found = whole_frames.evaluate({'s': perfect(shown * 2)}, frames(*shown), 'test', spoiled=True)
+  result = found['s'].result()
+  assert list(result['spoiled']) == ['spoiled']
+  assert len(whole_frames.spoiled_rows({'s': result})) == 2
 
 
 def test_the_labels_own_stillness_is_told_beside_that_of_the_masks(frames):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fmx.drawing.videos import draw_video
-from fmx.finding.cuts import CutDetector
+from fmx.finding.cuts import CutDetector, shots
 from tfds_300vw import video
 
 
@@ -60,6 +60,44 @@ def test_what_comes_after_blank_frames_is_compared_with_what_was_before(length):
   blank = [np.zeros_like(first[0])] * length
   assert cuts(first + blank + first) == []
   assert cuts(first + blank + second) == [4 + length]
+
+
+def strange(index, shape=(100, 120, 3)):
+  """A picture of noise in other colours and another order."""
+  small = np.random.default_rng(index).integers(0, 255, (7, 8, 3)).astype(np.uint8)
+  return cv2.resize(small, shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def placed(frames):
+  return [i for i, frame in enumerate(shots(iter(frames), CutDetector())) if frame.is_cut]
+
+
+@pytest.mark.parametrize('length', [1, 2])
+def test_a_picture_that_is_gone_after_a_moment_is_no_shot(length):
+  frames = list(shot(2))
+  frames[5 : 5 + length] = [strange(i) for i in range(length)]
+  assert 5 in cuts(frames)
+  assert placed(frames) == []
+
+
+def test_a_picture_that_stays_is_a_shot_and_so_is_the_last_one():
+  first = shot(2)
+  assert placed([*first[:4], *[strange(0)] * 3, *first[4:]]) == [4, 7]
+  assert placed([*first[:4], strange(0), strange(0)]) == [4]
+  assert placed([*first[:4], strange(0), *shot(4, length=6)]) == [4, 5]
+  assert placed(first + shot(4, length=6)) == [len(first)]
+
+
+def test_shots_go_on_from_any_frame_and_read_no_more_than_two_ahead():
+  first = shot(2)
+  frames = [*first[:4], strange(0), *first[4:8], strange(1), *shot(4, length=6), strange(2)]
+  taken, after, found = [], [], []
+  for frame in shots((taken.append(i) or image for i, image in enumerate(frames)), CutDetector()):
+    found.append(frame.is_cut)
+    after.append(frame.cuts)
+    assert len(taken) <= len(found) + 2
+  for start, cuts in enumerate(after[:-1], start=1):
+    assert [frame.is_cut for frame in shots(frames[start:], cuts)] == found[start:]
 
 
 def test_it_goes_on_after_pickling_as_if_nothing_had_been():

@@ -8,7 +8,7 @@ const PANELS = [
   { key: 'confidence', title: 'confidence', from: 0.8, to: 1, digits: 2 },
 ];
 const FACES = ['#2f7fd0', '#d9772b', '#3a9b52', '#a259c4', '#c0486b', '#7d6b52'];
-export const VERDICTS = { good: '#4a9d5b', refound: '#3b82c4', doubtful: '#e09f2d', lost: '#d5493f' };
+export const VERDICTS = { good: '#4a9d5b', refound: '#3b82c4', bridged: '#8e6fc9', doubtful: '#e09f2d', lost: '#d5493f' };
 const LEFT = 46, RIGHT = 10, STRIP = 44, TITLE = 18;
 const GAP = 1.5;  // Frames: where more are missing a line does not go on.
 
