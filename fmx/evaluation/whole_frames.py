@@ -300,7 +300,8 @@ def _score(
   for example, frame, of_frame, masks in itertools.compress(
     zip(video, frames, drawn, found), is_in
   ):
-    score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
+    if chosen is None:  # Else they are not neighbours.
+      score.quality.add(masks.labels, is_cut=masks.is_cut or example is video[0])
     for number, (landmarks, whole) in enumerate(zip(example.landmarks, of_frame)):
       box = boxes.face_box(landmarks, *example.image.shape[:2], margin=SCORED)
       labels = boxes.crop(whole, box)

@@ -26,7 +26,7 @@ from tfds_300vw.pose import move
 FAINT = 0.01  # Confidence that a mask lacks to those around it.
 
 _NOISE = 1.0  # Grey levels by which pictures differ in any case.
-_KEPT = np.float16
+_WHOLE = np.float32(255)  # Probabilities are kept as bytes, of which so many are 1.
 
 
 class Bridge(NamedTuple):
@@ -59,11 +59,7 @@ def bridges(
     before: What is known of it from the window before; None for nothing.
     longest: Frames of a gap, at most MOST_BRIDGED.
   """
-  seen = {
-    time: sight(reading, time) for time, verdict in enumerate(verdicts) if verdict is not None
-  }
-  if before is not None:
-    seen[-1] = before.last
+  seen = _seen(reading, verdicts, before)
   firm = sorted(time for time in seen if not _is_faint(seen, time, longest))
   return [
     Bridge(time, start, end)
@@ -72,6 +68,60 @@ def bridges(
     for time in range(start + 1, end)
     if time not in seen or _is_odd(seen[time], seen[start], seen[end])
   ]
+
+
+def number_settled(
+  length: int,
+  readings: Sequence[Reading],
+  verdicts: Sequence[Sequence[str | None]],
+  known: Mapping[int, FaceState],
+  longest: int,
+) -> int:
+  """The frames of a window before those at its end that might be bridged, if what comes is known.
+
+  There a face is lost, or its mask is less sure and the picture changes faster than before.
+
+  Args:
+    length: Frames of the window.
+    readings: Of the faces.
+    verdicts: Of each face in each frame.
+    known: What is known of them from the window before, by key of the track.
+    longest: Frames of a gap.
+
+  Returns:
+    All, if nothing could be bridged, or if nothing would be left.
+  """
+  settled = min(
+    (
+      _last_firm(_seen(reading, of_face, known.get(reading.course.key))) + 1
+      for reading, of_face in zip(readings, verdicts)
+      if any(of_face)
+    ),
+    default=length,
+  )
+  return settled if settled > 0 and length - settled <= longest else length
+
+
+def _last_firm(seen: Mapping[int, Sight]) -> int:
+  """The last frame in which nothing speaks against a face, by what was before."""
+  last, *others = sorted(seen)
+  pace = np.inf
+  for time in others:
+    way = _difference(seen[time], seen[last])
+    surest = max(seen[t].confidence for t in seen if t <= last)
+    if surest - seen[time].confidence <= FAINT or way <= (time - last) * pace + _NOISE:
+      pace, last = way / (time - last), time
+  return last
+
+
+def _seen(
+  reading: Reading, verdicts: Sequence[str | None], before: FaceState | None
+) -> dict[int, Sight]:
+  """What is seen of a face where it is not lost, in the last frame of the window before too."""
+  seen = {
+    time: sight(reading, time) for time, verdict in enumerate(verdicts) if verdict is not None
+  }
+  return seen if before is None else seen | {-1: before.last}
 
 
 def _is_faint(seen: Mapping[int, Sight], time: int, longest: int) -> bool:
@@ -143,7 +193,8 @@ def bridged_view(view: PartView, across: Sequence[Bridge], before: FaceState | N
   if not across:
     return view
   probs = view.probs.copy()
-  known = before.last.parts.get((view.region, view.number)) if before else None
+  stored = before.last.parts.get((view.region, view.number)) if before else None
+  known = None if stored is None else stored / _WHOLE
   for bridge in across:
     behind = view.probs[bridge.end]
     one = view.probs[bridge.start] if bridge.start >= 0 else known
@@ -165,15 +216,19 @@ def sight(reading: Reading, time: int, views: Sequence[PartView] = ()) -> Sight:
 
 
 def kept(seen: Sight) -> Sight:
-  """The same for the windows that follow, of half the size and with arrays of its own."""
-  parts = {part: probs.astype(_KEPT) for part, probs in seen.parts.items()}
+  """The same for the windows that follow, in bytes and with arrays of its own."""
+  parts = {part: _in_bytes(probs) for part, probs in seen.parts.items()}
   return dataclasses.replace(
-    seen, probs=seen.probs.astype(_KEPT), looks=seen.looks.copy(), parts=parts
+    seen, probs=_in_bytes(seen.probs), looks=seen.looks.copy(), parts=parts
   )
+
+
+def _in_bytes(probs: np.ndarray) -> np.ndarray:
+  return (_WHOLE * probs + np.float32(0.5)).astype(np.uint8)
 
 
 def _start(reading: Reading, bridge: Bridge, before: FaceState | None) -> Sight:
   if bridge.start >= 0:
     return sight(reading, bridge.start)
   assert before is not None  # Else there is no such bridge.
-  return before.last
+  return dataclasses.replace(before.last, probs=before.last.probs / _WHOLE)

@@ -17,7 +17,6 @@ from fmx.finding.follower import Follower
 from fmx.finding.found import USUAL_POINTS
 from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
-from fmx.labelling.bridging import FAINT
 from fmx.labelling.frame_masks import MOST_BRIDGED, FrameMasks
 from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
@@ -195,8 +194,7 @@ class FaceMaskExtractor:
     Args:
       window: Its frames.
       now: Where the extraction is; it moves on.
-      waits: Whether a window ends before frames at its end in which a face is lost or faint, if
-        they are few: the next one then shows whether it comes back, and has them.
+      waits: As of `label_window`.
     """
     frames = [frame.image for frame in window]
     if now.index == 0 and self._box is not None:
@@ -204,19 +202,7 @@ class FaceMaskExtractor:
         _pose_in(self._box, frames[0].shape[:2]), 0, frames[0], USUAL_POINTS
       )
       now.shot = dataclasses.replace(now.shot, follower=given)
-    masks, shot = self._label_frames(frames, now)
-    settled = _until_lost(masks, self._bridge) if waits else len(masks)
-    if settled < len(masks):
-      masks, shot = self._label_frames(frames[:settled], now)
-    if not self._stream:
-      shot = dataclasses.replace(shot, faces={})
-    now.go_on(len(masks), shot, window[len(masks) - 1].cuts)
-    return masks, now.snapshot()
-
-  def _label_frames(
-    self, frames: Sequence[np.ndarray], now: _Progress
-  ) -> tuple[list[FrameMasks], ShotState]:
-    return label_window(
+    masks, shot = label_window(
       frames,
       now.shot,
       self._finder,
@@ -225,22 +211,12 @@ class FaceMaskExtractor:
       is_cut=now.is_cut,
       rest=self._rest,
       bridge=self._bridge,
+      waits=waits,
     )
-
-
-def _until_lost(masks: Sequence[FrameMasks], longest: int) -> int:
-  """The frames of a window before those at its end in which one of its faces is lost or faint.
-
-  All of them, if no face is, if they are more than are bridged, or if none would be left.
-  """
-  best: dict[int, float] = {}
-  settled = 0
-  for number, of_frame in enumerate(masks, start=1):
-    sure = {face.id: face.confidence or 0.0 for face in of_frame.faces}
-    best = {key: max(best.get(key, 0.0), sure.get(key, 0.0)) for key in best | sure}
-    if all(key in sure and sure[key] >= best[key] - FAINT for key in best):
-      settled = number
-  return settled if settled and len(masks) - settled <= longest else len(masks)
+    if not self._stream:
+      shot = dataclasses.replace(shot, faces={})
+    now.go_on(len(masks), shot, window[len(masks) - 1].cuts)
+    return masks, now.snapshot()
 
 
 class _Progress:

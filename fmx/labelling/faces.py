@@ -18,7 +18,7 @@ from tfds_300vw.pose import Pose, move
 
 SETTLED_SHIFT, SETTLED_GROWTH = 0.12, np.log(1.18)  # Of a mask from the pose, in its size.
 FARTHEST_SHIFT, FARTHEST_GROWTH = 0.5, np.log(2.0)
-_SMALL = 24  # Pixels along a side of what crops look like.
+_SMALL = 20  # Pixels along a side of what crops look like.
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
 
 
@@ -31,7 +31,7 @@ class Sight:
     points: The finder's five points in the crop, [5, 2].
     probs: The primary network's in the crop, [S, S, 5].
     confidence: Of the mask.
-    looks: The crop in small, [24, 24, 3], grey levels.
+    looks: The crop in small, [20, 20, 3], grey levels.
     parts: Probabilities of the zoomed-in ones, [S, S, K], by region and number of the part.
   """
 
@@ -65,7 +65,7 @@ class Reading:
   Attributes:
     course: Of the face.
     crops: Of the t frames.
-    looks: The crops in small, float32 [t, 24, 24, 3], grey levels.
+    looks: The crops in small, float32 [t, 20, 20, 3], grey levels.
     probs: float32 [t, S, S, 5].
     labels: Class ids of the face's own pixels, uint8 [t, S, S].
     confidence: Of each frame, see `confidence`.

@@ -13,6 +13,7 @@ from fmx.finding.looking_again import Looks, Pause, add_hanging, add_harder, add
 from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
+from fmx.labelling.bridging import number_settled
 from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_faces
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, MOST_BRIDGED, REFOUND, FrameMasks
 from fmx.labelling.pieces import draw_faces
@@ -81,6 +82,7 @@ def label_window(
   is_cut: bool,
   rest: int = 0,
   bridge: int = MOST_BRIDGED,
+  waits: bool = False,
 ) -> tuple[list[FrameMasks], ShotState]:
   """Labels the faces of a window.
 
@@ -98,9 +100,11 @@ def label_window(
     is_cut: Whether a new shot begins with the window.
     rest: Frames after one in which the finder saw a face, in which it need not look.
     bridge: As of `draw_faces`.
+    waits: Whether frames at the end, in which a face is lost or hardly seen, are left to the next
+      window, which shows whether it comes back.
 
   Returns:
-    The masks of the frames, and what the next window needs.
+    The masks of the frames, but for those that are left, and what the next window needs.
   """
   known = _unlooked(frames, before, predictors, start, rest)
   if known is not None:
@@ -120,6 +124,12 @@ def label_window(
     found = _go_through(frames, before, looks, predictors, start, first.given_up())
     found = _told_apart(first, _relieved(frames, before, found, predictors))
     harder = harder.after(helped=not found.is_empty())
+  settled = number_settled(len(frames), found.readings, found.verdicts, before.faces, bridge)
+  if waits and settled < len(frames):
+    return label_window(
+      frames[:settled], before, finder, predictors,
+      start=start, is_cut=is_cut, rest=rest, bridge=bridge,
+    )  # fmt: skip
   masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut, bridge)
   return masks, ShotState(follower, faces, harder, parts)
 

@@ -129,7 +129,8 @@ def test_frames_of_one_video_are_labelled_together_and_by_every_system(frames):
 
 def test_spoiled_frames_are_scored_apart_from_the_others(frames, monkeypatch):
   shown = [example('a', number, face((50 + number, 50), 60)) for number in (1, 2, 3)]
-  shown.append(example('b', 1, face((70, 50), 60)))
+  large = np.zeros((120, 150, 3), np.uint8)
+  shown.append(dataclasses.replace(example('b', 1, face((70, 50), 60)), image=large))
   spoilt = {'a': [False, True, False], 'b': [True]}
 
   def whiten(images, name):

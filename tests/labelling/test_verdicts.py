@@ -13,7 +13,7 @@ SURE = Evidence(True, False, np.zeros(3), False, True)  # Half of one, of which 
 HALF = Evidence(False, False, np.zeros(3), False, True)  # Eyes, say, and a hand before the mouth.
 NONE = Evidence(False, False, np.zeros(3), False, False)
 HERE = Pose(200.0, 100.0, 80.0, 0.0)
-SEEN = Sight(HERE, np.zeros((5, 2)), np.zeros((8, 8, 5)), 0.9)
+SEEN = Sight(HERE, np.zeros((5, 2)), np.zeros((8, 8, 5)), 0.9, np.zeros((24, 24, 3)))
 
 
 def verdicts(*evidence, seen=True, before=(), poses=None):
