@@ -211,6 +211,9 @@ def extraction() -> ConfigDict:
   # Frames in a row in which a face is lost, or hardly seen, that get the mask between those around
   # them: 0 to 4; 0 leaves them empty.
   config.bridge = 4
+  # Share of each mask that is the one before, taken along with the picture where that has not
+  # changed: 0 for none, less than 1.
+  config.steadiness = 0.75
   return config
 
 

@@ -187,7 +187,7 @@ def evaluate_whole_frames(
   The faces on which each system did worst are drawn too.
   """
   options = config.evaluation
-  label = whole_frames.systems(models, unbridged=options.spoiled)
+  label = whole_frames.systems(models, alone=options.spoiled)
   if options.landmarks:
     from fmx.baselines.landmark_tracker import LandmarkTracker  # It needs dlib.
 

@@ -25,7 +25,7 @@ from tfds_300vw import boxes, face_mask, pictures, pose
 
 SCORED = 2.0  # Side of what is compared, over the size of the face.
 FOUND, GIVEN = 'faces found', 'faces given'
-UNBRIDGED = 'faces found, not bridged'
+ALONE = 'faces found, each frame by itself'
 MAX_FACES = 16  # Of a frame: photographs may show a group.
 SIZES = (0, 40, 80, 160)  # Pixels of the face from which results are told apart.
 NUM_WORST = 10  # Faces that are shown.
@@ -227,14 +227,14 @@ class GivenFaces:
 
 
 def systems(
-  models: Mapping[str, Any], *, max_faces: int = MAX_FACES, unbridged: bool = False
+  models: Mapping[str, Any], *, max_faces: int = MAX_FACES, alone: bool = False
 ) -> dict[str, LabelFrames]:
   """What networks are together: where faces are found, and where they are given.
 
   Args:
     models: By name, as `fmx.weights.load` gives them; without a finder faces can only be given.
     max_faces: Of a frame.
-    unbridged: Whether there is also one that leaves masks empty where a face is lost for a moment.
+    alone: Whether there is also one that neither bridges nor steadies masks.
   """
   segmenters = {name: model for name, model in models.items() if name != 'finder'}
 
@@ -246,9 +246,9 @@ def systems(
     return {GIVEN: given}
   extractor = FaceMaskExtractor(models, max_faces=max_faces)
   found: dict[str, LabelFrames] = {FOUND: lambda frames, _: extractor(frames), GIVEN: given}
-  if unbridged:
-    alone = FaceMaskExtractor(models, max_faces=max_faces, bridge=0)
-    found[UNBRIDGED] = lambda frames, _: alone(frames)
+  if alone:
+    by_frame = FaceMaskExtractor(models, max_faces=max_faces, bridge=0, steadiness=0)
+    found[ALONE] = lambda frames, _: by_frame(frames)
   return found
 
 

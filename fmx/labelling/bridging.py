@@ -25,6 +25,7 @@ from tfds_300vw.pose import move
 
 FAINT = 0.01  # Confidence that a mask lacks to those around it.
 
+_SMALL = 20  # Pixels along a side of pictures that are compared.
 _NOISE = 1.0  # Grey levels by which pictures differ in any case.
 _WHOLE = np.float32(255)  # Probabilities are kept as bytes, of which so many are 1.
 
@@ -141,7 +142,12 @@ def _is_odd(sight: Sight, before: Sight, behind: Sight) -> bool:
 
 
 def _difference(sight: Sight, other: Sight) -> float:
-  return float(np.abs(sight.looks - other.looks).mean())
+  """Of the pictures in small, grey levels."""
+  small = [
+    cv2.resize(seen.gray, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
+    for seen in (sight, other)
+  ]
+  return float(np.abs(small[0] - small[1]).mean())
 
 
 def bridged(
@@ -210,7 +216,7 @@ def sight(reading: Reading, time: int, views: Sequence[PartView] = ()) -> Sight:
     move(course.points[time], crop.matrix),
     reading.probs[time],
     float(reading.confidence[time]),
-    reading.looks[time],
+    reading.gray[time],
     {(view.region, view.number): view.probs[time] for view in views},
   )
 
@@ -218,9 +224,7 @@ def sight(reading: Reading, time: int, views: Sequence[PartView] = ()) -> Sight:
 def kept(seen: Sight) -> Sight:
   """The same for the windows that follow, in bytes and with arrays of its own."""
   parts = {part: _in_bytes(probs) for part, probs in seen.parts.items()}
-  return dataclasses.replace(
-    seen, probs=_in_bytes(seen.probs), looks=seen.looks.copy(), parts=parts
-  )
+  return dataclasses.replace(seen, probs=_in_bytes(seen.probs), gray=seen.gray.copy(), parts=parts)
 
 
 def _in_bytes(probs: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ from fmx.labelling import frame_masks
 from fmx.labelling.frame_masks import MOST_BRIDGED, FrameMasks
 from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
-from fmx.labelling.window import ShotState, label_window
+from fmx.labelling.steadying import STEADINESS
+from fmx.labelling.window import Options, ShotState, label_window
 from tfds_300vw import boxes
 from tfds_300vw.pose import Pose
 
@@ -86,6 +87,7 @@ class FaceMaskExtractor:
     engine: str = 'auto',
     rest: int = 0,
     bridge: int = MOST_BRIDGED,
+    steadiness: float = STEADINESS,
   ):
     """Loads the networks.
 
@@ -106,6 +108,8 @@ class FaceMaskExtractor:
         the masks are sure without it. Saves time where frames come one by one, as from a camera.
       bridge: Frames in a row in which a face that is lost, or hardly seen, has the mask that lies
         between those around them; 0 leaves such masks empty, or as they are.
+      steadiness: Share of each mask that is the one before, taken along with the picture, as far as
+        that has not changed; from 0, for none, to less than 1. More of it flickers less.
 
     Raises:
       ValueError: an option is none of those that exist, the engine or a finder of others is not
@@ -115,7 +119,7 @@ class FaceMaskExtractor:
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
     frame_masks.check_choice(max_faces, box)
-    frame_masks.check_bridge(bridge)
+    self._options = Options(rest, bridge, steadiness)
     choice.check(engine)
     if weights is None:
       weights = pretrained.folder()
@@ -137,8 +141,7 @@ class FaceMaskExtractor:
     }
     self._stream = state == 'stream'
     self._waits = bridge > 0 and not with_memory  # A memory wants whole windows.
-    self._max_faces, self._box, self._rest = max_faces, box, rest
-    self._bridge = bridge
+    self._max_faces, self._box = max_faces, box
 
   def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[FrameMasks]:
     """Yields the masks of every frame.
@@ -207,10 +210,9 @@ class FaceMaskExtractor:
       now.shot,
       self._finder,
       self._predictors,
+      self._options,
       start=now.index,
       is_cut=now.is_cut,
-      rest=self._rest,
-      bridge=self._bridge,
       waits=waits,
     )
     if not self._stream:

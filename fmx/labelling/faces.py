@@ -13,12 +13,12 @@ from fmx.finding.verification import Evidence, examine, face_piece
 from fmx.labelling import parts
 from fmx.labelling.crops import Crop, crop_of, images
 from fmx.labelling.predictor import Predictor, stack, unstack
+from fmx.labelling.steadying import Trace
 from fmx.models.heads import State
 from tfds_300vw.pose import Pose, move
 
 SETTLED_SHIFT, SETTLED_GROWTH = 0.12, np.log(1.18)  # Of a mask from the pose, in its size.
 FARTHEST_SHIFT, FARTHEST_GROWTH = 0.5, np.log(2.0)
-_SMALL = 20  # Pixels along a side of what crops look like.
 _SETTLING = 2  # Further looks at a face whose mask is not in the middle of its crop.
 
 
@@ -31,7 +31,7 @@ class Sight:
     points: The finder's five points in the crop, [5, 2].
     probs: The primary network's in the crop, [S, S, 5].
     confidence: Of the mask.
-    looks: The crop in small, [20, 20, 3], grey levels.
+    gray: The crop without its colours, uint8 [S, S].
     parts: Probabilities of the zoomed-in ones, [S, S, K], by region and number of the part.
   """
 
@@ -39,7 +39,7 @@ class Sight:
   points: np.ndarray
   probs: np.ndarray
   confidence: float
-  looks: np.ndarray
+  gray: np.ndarray
   parts: Mapping[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict)
 
 
@@ -51,11 +51,13 @@ class FaceState:
     carry: State of the primary network; None to start anew.
     parts: Of the zoomed-in ones, by region and number.
     last: What was seen in the last frame.
+    trace: Of the mask, to steady those that follow; None to start anew.
   """
 
   carry: State | None
   parts: parts.States
   last: Sight
+  trace: Trace | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Reading:
   Attributes:
     course: Of the face.
     crops: Of the t frames.
-    looks: The crops in small, float32 [t, 20, 20, 3], grey levels.
+    gray: The crops without their colours, uint8 [t, S, S].
     probs: float32 [t, S, S, 5].
     labels: Class ids of the face's own pixels, uint8 [t, S, S].
     confidence: Of each frame, see `confidence`.
@@ -75,7 +77,7 @@ class Reading:
 
   course: Course
   crops: tuple[Crop, ...]
-  looks: np.ndarray
+  gray: np.ndarray
   probs: np.ndarray
   labels: np.ndarray
   confidence: np.ndarray
@@ -240,6 +242,5 @@ def _read(
     )
     for time, crop in enumerate(crops)
   )
-  small = [cv2.resize(image, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA) for image in video]
-  looks = np.stack(small).astype(np.float32)
-  return Reading(course, crops, looks, probs, labels, sure, evidence, carry)
+  gray = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in video])
+  return Reading(course, crops, gray, probs, labels, sure, evidence, carry)

@@ -152,6 +152,12 @@ def check_bridge(bridge: int, name: str = 'bridge') -> None:
     raise ValueError(f'{name} is {bridge}; it must be 0 to {MOST_BRIDGED} frames.')
 
 
+def check_steadiness(steadiness: float, name: str = 'steadiness') -> None:
+  """Raises ValueError if this cannot be the share of the mask before."""
+  if not 0 <= steadiness < 1:
+    raise ValueError(f'{name} is {steadiness}; it must be 0 or more, and less than 1.')
+
+
 def is_box(box: Sequence[int]) -> bool:
   """Whether these are x0, y0, x1 and y1 of a box with something in it."""
   return len(box) == 4 and box[0] < box[2] and box[1] < box[3]

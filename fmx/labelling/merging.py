@@ -19,11 +19,11 @@ _STRAY = 0.1  # Of the largest piece: what is smaller is not the face's.
 _SKIN = CLASS_NAMES.index('facial_skin')
 
 
-def face_labels(
+def face_scores(
   probs: np.ndarray, crop: Crop, piece: np.ndarray, parts: Sequence[PartView], time: int,
   size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray] | None:  # fmt: skip
-  """The classes of a face's pixels in one frame.
+  """What the networks together say of a face's pixels in one frame.
 
   Args:
     probs: The primary network's in the face's crop, float32 [S, S, 5].
@@ -34,8 +34,8 @@ def face_labels(
     size: Height and width of the frame.
 
   Returns:
-    A box of the frame, int64 [4], and the class ids in it, uint8; None where nothing of the face is
-    in the frame.
+    A box of the frame, int64 [4], and in it 255 times the probabilities of the classes but the
+    background, uint8 [h, w, 4]; None where nothing of the face is in the frame.
   """
   box = crop.box(piece, *size)
   if box is None:
@@ -45,8 +45,12 @@ def face_labels(
   scores = crop.put_back(np.ascontiguousarray(mine), box)
   for part in parts:
     _mix(scores, box, part, time)
-  labels = _largest(scores)
-  return box, _without_strays(labels)
+  return box, scores
+
+
+def labels_of(scores: np.ndarray) -> np.ndarray:
+  """The class ids of a face's pixels, uint8 [h, w], by scores from `face_scores`."""
+  return _without_strays(_largest(scores))
 
 
 def _mix(scores: np.ndarray, box: np.ndarray, part: PartView, time: int) -> None:

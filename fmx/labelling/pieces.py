@@ -9,8 +9,9 @@ import numpy as np
 from fmx.labelling import merging, parts
 from fmx.labelling.bridging import bridged, bridged_view, bridges, kept, sight
 from fmx.labelling.faces import FaceState, Reading
-from fmx.labelling.frame_masks import Piece
+from fmx.labelling.frame_masks import BRIDGED, Piece
 from fmx.labelling.predictor import Predictor
+from fmx.labelling.steadying import Trace, steadied
 from tfds_300vw import boxes
 from tfds_300vw.pose import Pose
 
@@ -22,7 +23,9 @@ def draw_faces(
   ids: Sequence[int],
   known: Mapping[int, FaceState],
   predictors: Mapping[str, Predictor],
+  *,
   bridge: int,
+  steadiness: float,
 ) -> tuple[list[list[Piece]], dict[int, FaceState]]:
   """Makes the masks of faces at the frames' resolution.
 
@@ -34,6 +37,7 @@ def draw_faces(
     known: As for `read_faces`.
     predictors: By name.
     bridge: Frames in a row of which a face's masks are made out of those around them.
+    steadiness: Share of the mask before, see `steadying`; 0 for none.
 
   Returns:
     The faces of each frame, and what the next window needs, by key of the track. A face whose last
@@ -57,15 +61,22 @@ def draw_faces(
   pieces: list[list[Piece]] = [[] for _ in frames]
   after = {}
   for place, (reading, of_face) in enumerate(told):
-    its_views = [bridged_view(view, across[place], before[place]) for view in views[place]]
+    state = before[place]
+    its_views = [bridged_view(view, across[place], state) for view in views[place]]
+    trace = None if state is None else state.trace
+    for time, verdict in enumerate(of_face):
+      if verdict is None:
+        trace = None
+        continue
+      new = _traced(reading, time, its_views, size)
+      if verdict != BRIDGED:  # Its picture is not the face's.
+        new = trace = steadied(new, trace, steadiness)
+      piece = new and _piece(reading, time, ids[place], verdict, new, size)
+      if piece is not None:
+        pieces[time].append(piece)
     if of_face[-1] is not None:
       last = kept(sight(reading, -1, its_views))
-      after[reading.course.key] = FaceState(reading.carry, states[place], last)
-    for time, verdict in enumerate(of_face):
-      if verdict is not None:
-        piece = _piece(reading, time, ids[place], verdict, its_views, size)
-        if piece is not None:
-          pieces[time].append(piece)
+      after[reading.course.key] = FaceState(reading.carry, states[place], last, trace)
   return pieces, after
 
 
@@ -80,21 +91,22 @@ def face_box(pose: Pose, height: int, width: int) -> np.ndarray | None:
     return None
 
 
-def _piece(
-  reading: Reading,
-  time: int,
-  face_id: int,
-  verdict: str,
-  views: Sequence[parts.PartView],
-  size: tuple[int, int],
-) -> Piece | None:
+def _traced(
+  reading: Reading, time: int, views: Sequence[parts.PartView], size: tuple[int, int]
+) -> Trace | None:
   crop = reading.crops[time]
-  found = merging.face_labels(
+  found = merging.face_scores(
     reading.probs[time], crop, reading.labels[time] > 0, views, time, size
   )
-  box = face_box(crop.pose, *size)
-  if found is None or box is None:
+  return found and Trace(crop, reading.gray[time].copy(), *found)
+
+
+def _piece(
+  reading: Reading, time: int, face_id: int, verdict: str, trace: Trace, size: tuple[int, int]
+) -> Piece | None:
+  pose = reading.crops[time].pose
+  box = face_box(pose, *size)
+  if box is None:
     return None
-  return Piece(
-    face_id, box, *found, float(reading.confidence[time]), roll=crop.pose.roll, verdict=verdict
-  )
+  labels, sure = merging.labels_of(trace.scores), float(reading.confidence[time])
+  return Piece(face_id, box, trace.box, labels, sure, roll=pose.roll, verdict=verdict)

@@ -18,7 +18,28 @@ from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_fac
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, MOST_BRIDGED, REFOUND, FrameMasks
 from fmx.labelling.pieces import draw_faces
 from fmx.labelling.predictor import Predictor
+from fmx.labelling.steadying import STEADINESS
 from fmx.labelling.verdicts import Verdicts, verdicts_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How windows are labelled.
+
+  Attributes:
+    rest: Frames after one in which the finder saw a face, in which it need not look.
+    bridge: As of `draw_faces`.
+    steadiness: Likewise.
+  """
+
+  rest: int = 0
+  bridge: int = MOST_BRIDGED
+  steadiness: float = STEADINESS
+
+  def __post_init__(self) -> None:
+    """Raises ValueError if one is out of its range."""
+    frame_masks.check_bridge(self.bridge)
+    frame_masks.check_steadiness(self.steadiness)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +98,10 @@ def label_window(
   before: ShotState,
   finder: Finder,
   predictors: Mapping[str, Predictor],
+  options: Options,
   *,
   start: int,
   is_cut: bool,
-  rest: int = 0,
-  bridge: int = MOST_BRIDGED,
   waits: bool = False,
 ) -> tuple[list[FrameMasks], ShotState]:
   """Labels the faces of a window.
@@ -96,19 +116,18 @@ def label_window(
     before: What the windows before left.
     finder: The finder.
     predictors: By name: 'primary', and those of the zoomed-in networks that are to be used.
+    options: How.
     start: Index of the first frame in the video.
     is_cut: Whether a new shot begins with the window.
-    rest: Frames after one in which the finder saw a face, in which it need not look.
-    bridge: As of `draw_faces`.
     waits: Whether frames at the end, in which a face is lost or hardly seen, are left to the next
       window, which shows whether it comes back.
 
   Returns:
     The masks of the frames, but for those that are left, and what the next window needs.
   """
-  known = _unlooked(frames, before, predictors, start, rest)
+  known = _unlooked(frames, before, predictors, start, options.rest)
   if known is not None:
-    masks, follower, faces = _finish(frames, before, known, predictors, start, is_cut, bridge)
+    masks, follower, faces = _finish(frames, before, known, predictors, options, start, is_cut)
     return masks, dataclasses.replace(before, follower=follower, faces=faces)
   looks, parts = _first_looks(finder, frames, before, start)
   first = _go_through(frames, before, looks, predictors, start)
@@ -124,13 +143,14 @@ def label_window(
     found = _go_through(frames, before, looks, predictors, start, first.given_up())
     found = _told_apart(first, _relieved(frames, before, found, predictors))
     harder = harder.after(helped=not found.is_empty())
-  settled = number_settled(len(frames), found.readings, found.verdicts, before.faces, bridge)
+  settled = number_settled(
+    len(frames), found.readings, found.verdicts, before.faces, options.bridge
+  )
   if waits and settled < len(frames):
     return label_window(
-      frames[:settled], before, finder, predictors,
-      start=start, is_cut=is_cut, rest=rest, bridge=bridge,
-    )  # fmt: skip
-  masks, follower, faces = _finish(frames, before, found, predictors, start, is_cut, bridge)
+      frames[:settled], before, finder, predictors, options, start=start, is_cut=is_cut
+    )
+  masks, follower, faces = _finish(frames, before, found, predictors, options, start, is_cut)
   return masks, ShotState(follower, faces, harder, parts)
 
 
@@ -248,9 +268,9 @@ def _finish(
   before: ShotState,
   found: _Pass,
   predictors: Mapping[str, Predictor],
+  options: Options,
   start: int,
   is_cut: bool,
-  bridge: int,
 ) -> tuple[list[FrameMasks], Follower, dict[int, FaceState]]:
   """Draws the masks and takes in what they say."""
   shown, failed, kept = {}, [], []
@@ -269,7 +289,8 @@ def _finish(
     [ids[reading.course.key] for reading, _ in kept],
     before.faces,
     predictors,
-    bridge,
+    bridge=options.bridge,
+    steadiness=options.steadiness,
   )
   chosen = {reading.course.key for reading in found.readings}
   masks = [

@@ -13,7 +13,6 @@ import jax
 from ml_collections import ConfigDict
 
 from fmx.extraction import job as extraction
-from fmx.labelling.frame_masks import VERDICTS
 from fmx.many import manifest, ray_pool, storage
 from fmx.many.manifest import DONE, FAILED, WAITING, Manifest, Row
 from fmx.many.pool import Here, Pool
@@ -179,7 +178,9 @@ def _fill(row: Row, answer: Done | Failed, seconds: float) -> None:
   row.state, row.reason = DONE, answer.summary['video']['damage'] or ''
   row.frames, row.faces = str(totals['frames']), str(len(totals['frames_by_face']))
   row.frames_without_face = str(totals['frames_without_face'])
-  row.good, row.refound, row.bridged, row.doubtful = (str(verdicts[name]) for name in VERDICTS)
+  row.good, row.refound, row.bridged, row.doubtful = (
+    str(verdicts[verdict]) for verdict in ('good', 'refound', 'bridged', 'doubtful')
+  )
   row.lost = str(sum(totals['frames_lost'].values()))
 
 

@@ -1,0 +1,79 @@
+"""Masks that do not flicker: what was said of a face before goes along with its picture.
+
+A network judges each frame anew, and where it wavers, the class of a pixel comes and goes. So the
+mask before is taken along by the optical flow between the crops of the face (Kroeger et al., Fast
+Optical Flow using Dense Inverse Search, ECCV 2016), and mixed in where the picture stays the same;
+an eye that closes looks different, and has its new mask at once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fmx.labelling.crops import Crop
+
+STEADINESS = 0.75  # Share of the mask before.
+
+_ALIKE = 12.0  # Grey levels; a picture that differs by so many keeps 1 / e of that share.
+_AROUND = 1 / 80  # Of the crop's side: so far around a pixel its picture is compared.
+
+
+class Trace(NamedTuple):
+  """What is taken along from one frame to another.
+
+  Attributes:
+    crop: Of the face.
+    gray: What it shows, uint8 [S, S].
+    box: Of the frame, [4].
+    scores: Of the classes but the background in the box, uint8 [h, w, 4].
+  """
+
+  crop: Crop
+  gray: np.ndarray
+  box: np.ndarray
+  scores: np.ndarray
+
+
+def steadied(new: Trace | None, before: Trace | None, share: float) -> Trace | None:
+  """Mixes what was said of a face before into what is said now.
+
+  Args:
+    new: Of a frame, as the networks have it; None for nothing.
+    before: Of a frame shortly before, with the same network's crop; None to start anew.
+    share: Of the mask before, where the picture stays as it is; from 0 to less than 1.
+
+  Returns:
+    The new one with other scores.
+  """
+  if new is None or before is None or not share:
+    return new
+  side = new.crop.side
+  along = _grid(side) + _flow(new.gray, before.gray)
+  x, y = cv2.split(along)
+  then = cv2.remap(before.gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+  change = cv2.GaussianBlur(cv2.absdiff(then, new.gray).astype(np.float32), (0, 0), _AROUND * side)
+  weight = share * np.exp(-np.square(change / _ALIKE))
+  weight *= ((along >= 0) & (along <= side - 1)).all(axis=-1)
+  placed = new.crop.put_back(np.dstack([along, weight]), new.box)
+  # From the crop before to its frame, and to the box there.
+  back = cv2.invertAffineTransform(before.crop.matrix)
+  back[:, 2] -= before.box[:2]
+  x, y = cv2.split(cv2.transform(np.ascontiguousarray(placed[..., :2]), back))
+  scores = cv2.remap(before.scores, x, y, cv2.INTER_LINEAR)
+  weight = np.ascontiguousarray(placed[..., 2])
+  return new._replace(scores=cv2.blendLinear(scores, new.scores, weight, 1 - weight))
+
+
+def _flow(gray: np.ndarray, before: np.ndarray) -> np.ndarray:
+  """Where each pixel of a crop was before, from where it is: float32 [S, S, 2], pixels."""
+  method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+  method.setUseSpatialPropagation(False)  # It goes stripe by stripe, one for each thread.
+  return np.asarray(method.calc(gray, before, np.zeros((*gray.shape, 2), np.float32)))
+
+
+def _grid(side: int) -> np.ndarray:
+  along = np.arange(side, dtype=np.float32)
+  return np.stack(np.meshgrid(along, along), axis=-1)
