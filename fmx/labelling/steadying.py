@@ -2,8 +2,8 @@
 
 A network judges each frame anew, and where it wavers, the class of a pixel comes and goes. So the
 mask before is taken along by the optical flow between the crops of the face (Kroeger et al., Fast
-Optical Flow using Dense Inverse Search, ECCV 2016), and mixed in where the picture stays the same;
-an eye that closes looks different, and has its new mask at once.
+Optical Flow using Dense Inverse Search, ECCV 2016), and mixed in where the picture stays the same
+and the network has not changed its mind altogether: an eye that closes has its new mask at once.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from fmx.labelling.crops import Crop
 
-STEADINESS = 0.75  # Share of the mask before.
+STEADINESS = 0.8  # Share of the mask before.
 
-_ALIKE = 12.0  # Grey levels; a picture that differs by so many keeps 1 / e of that share.
+_ALIKE = 14.0  # Grey levels; a picture that differs by so many keeps 1 / e of that share.
 _AROUND = 1 / 80  # Of the crop's side: so far around a pixel its picture is compared.
 
 
@@ -51,20 +51,27 @@ def steadied(new: Trace | None, before: Trace | None, share: float) -> Trace | N
   if new is None or before is None or not share:
     return new
   side = new.crop.side
-  along = _grid(side) + _flow(new.gray, before.gray)
-  x, y = cv2.split(along)
+  x, y = cv2.split(_grid(side) + _flow(new.gray, before.gray))
   then = cv2.remap(before.gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
   change = cv2.GaussianBlur(cv2.absdiff(then, new.gray).astype(np.float32), (0, 0), _AROUND * side)
   weight = share * np.exp(-np.square(change / _ALIKE))
-  weight *= ((along >= 0) & (along <= side - 1)).all(axis=-1)
-  placed = new.crop.put_back(np.dstack([along, weight]), new.box)
+  weight *= (x >= 0) & (y >= 0) & (x <= side - 1) & (y <= side - 1)
+  x, y, weight = cv2.split(new.crop.put_back(cv2.merge([x, y, weight]), new.box))
   # From the crop before to its frame, and to the box there.
   back = cv2.invertAffineTransform(before.crop.matrix)
   back[:, 2] -= before.box[:2]
-  x, y = cv2.split(cv2.transform(np.ascontiguousarray(placed[..., :2]), back))
+  x, y = (np.float32(a) * x + np.float32(b) * y + np.float32(c) for a, b, c in back)
   scores = cv2.remap(before.scores, x, y, cv2.INTER_LINEAR)
-  weight = np.ascontiguousarray(placed[..., 2])
+  weight = weight * (1 - np.square(_largest_change(scores, new.scores)))
   return new._replace(scores=cv2.blendLinear(scores, new.scores, weight, 1 - weight))
+
+
+def _largest_change(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+  """Of the probabilities of a pixel's classes: float32 [h, w]."""
+  first, *rest = cv2.split(cv2.absdiff(scores, others))
+  for change in rest:
+    first = cv2.max(first, change)
+  return first / np.float32(255)
 
 
 def _flow(gray: np.ndarray, before: np.ndarray) -> np.ndarray:
