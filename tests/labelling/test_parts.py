@@ -121,7 +121,9 @@ def probabilities(labels, sure=0.9):
 def test_labels_in_the_frame_are_the_classes_of_its_pixels():
   frame, landmarks, crop = scene(35.0)
   labels = labels_in(crop, landmarks)
-  box, found = merging.face_labels(probabilities(labels), crop, labels > 0, [], 0, frame.shape[:2])
+  size = frame.shape[:2]
+  box, scores = merging.face_scores(probabilities(labels), crop, labels > 0, [], 0, size)
+  found = merging.labels_of(scores)
   truth = face_mask.landmarks_to_mask(landmarks, *frame.shape[:2])
   assert (boxes.crop(truth, box) > 0).sum() == (truth > 0).sum()
   assert (boxes.crop(truth, box) != found).mean() < 0.02
@@ -145,7 +147,8 @@ def test_strays_and_other_faces_are_left_out():
   piece = labels > 0
   labels = labels.copy()
   labels[:6, :6] = 1
-  _, found = merging.face_labels(probabilities(labels), crop, piece, [], 0, frame.shape[:2])
+  _, scores = merging.face_scores(probabilities(labels), crop, piece, [], 0, frame.shape[:2])
+  found = merging.labels_of(scores)
   truth = face_mask.landmarks_to_mask(landmarks, *frame.shape[:2])
   assert abs(int((found > 0).sum()) - int((truth > 0).sum())) < 0.03 * (truth > 0).sum()
 
@@ -153,4 +156,4 @@ def test_strays_and_other_faces_are_left_out():
 def test_a_face_out_of_the_frame_has_no_labels():
   crop = crop_of(pose.Pose(-90.0, 20.0, 30.0, 0.0), model('primary', 96))
   piece = np.ones((96, 96), bool)
-  assert merging.face_labels(probabilities(piece), crop, piece, [], 0, (60, 80)) is None
+  assert merging.face_scores(probabilities(piece), crop, piece, [], 0, (60, 80)) is None
