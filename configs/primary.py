@@ -213,7 +213,7 @@ def extraction() -> ConfigDict:
   config.bridge = 4
   # Share of each mask that is the one before, taken along with the picture where that has not
   # changed: 0 for none, less than 1.
-  config.steadiness = 0.75
+  config.steadiness = 0.8
   return config
 
 

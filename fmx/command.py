@@ -57,6 +57,8 @@ def run(arguments: Sequence[str]) -> int | str:
     outputs=options.outputs or config.extraction.outputs,
     finder=options.finder,
     engine=options.engine,
+    bridge=options.bridge,
+    steadiness=options.steadiness,
   )
   config.plot = options.plot
   terminal.talk(logging.INFO)
@@ -125,6 +127,20 @@ def make_parser() -> Parser:
     choices=('auto', 'xla', 'onnxruntime'),
     default='auto',
     help='what runs the networks; auto: onnxruntime without a GPU, if it is installed',
+  )
+  parser.add_argument(
+    '--bridge',
+    type=int,
+    default=4,
+    metavar='N',
+    help='frames in a row in which a lost face has the masks around them, 0 to 4 (default: 4)',
+  )
+  parser.add_argument(
+    '--steadiness',
+    type=float,
+    default=0.8,
+    metavar='SHARE',
+    help='of each mask that is the one before, taken along with the picture (default: 0.8)',
   )
   parser.add_argument(
     '--no-compilation-cache', action='store_true', help='compiles all anew and keeps nothing'
