@@ -41,8 +41,8 @@ def face_scores(
   if box is None:
     return None
   own = cv2.dilate(piece.view(np.uint8), np.ones((5, 5), np.uint8))
-  mine = (_WHOLE * probs[..., 1:] * own[..., None] + 0.5).astype(np.uint8)
-  scores = crop.put_back(np.ascontiguousarray(mine), box)
+  mine = [cv2.convertScaleAbs(of_class, alpha=_WHOLE) * own for of_class in cv2.split(probs)[1:]]
+  scores = crop.put_back(cv2.merge(mine), box)
   for part in parts:
     _mix(scores, box, part, time)
   return box, scores
@@ -61,24 +61,27 @@ def _mix(scores: np.ndarray, box: np.ndarray, part: PartView, time: int) -> None
   if place is None or (np.maximum(place[:2], box[:2]) >= np.minimum(place[2:], box[2:])).any():
     return
   place = np.concatenate([np.maximum(place[:2], box[:2]), np.minimum(place[2:], box[2:])])
-  in_crop = ramp(crop.side)[..., None]
-  weighted = np.concatenate([in_crop * probs[..., 1:], in_crop], axis=-1)
+  in_crop = ramp(crop.side)
+  weighted = cv2.merge([*(in_crop * of_class for of_class in cv2.split(probs)[1:]), in_crop])
   *told, weight = cv2.split(crop.put_back(weighted, place))
   inside = boxes.crop(scores, place - np.tile(box[:2], 2))
-  before = [channel.astype(np.float32) / _WHOLE for channel in cv2.split(inside)]
+  before = cv2.split(inside.astype(np.float32) / _WHOLE)
   own = [class_id - 1 for class_id in REGIONS[part.region].class_ids[1:]]
   # The part's network does not tell the other classes apart: they keep their proportions.
   rest = 1 - sum(before[channel] for channel in own)
   is_clear = rest > 0.02  # Else the primary network does not know what else it might be.
-  rest = np.maximum(rest, 0.02)
-  other_mass = weight - sum(told)
+  kept, other = 1 - weight, weight - sum(told)
+  share = kept + is_clear * (other / np.maximum(rest, 0.02))
+  after = []
   for channel, of_class in enumerate(before):
     if channel in own:
-      new = told[own.index(channel)]
+      mixed = kept * of_class + told[own.index(channel)]
+    elif channel == _SKIN - 1:
+      mixed = share * of_class + ~is_clear * other
     else:
-      new = other_mass * np.where(is_clear, of_class / rest, np.float32(channel == _SKIN - 1))
-    mixed = (1 - weight) * of_class + new
-    inside[..., channel] = np.clip(_WHOLE * mixed + 0.5, 0, _WHOLE)
+      mixed = share * of_class
+    after.append(cv2.convertScaleAbs(np.maximum(mixed, 0), alpha=_WHOLE))
+  inside[...] = cv2.merge(after)
 
 
 def _largest(scores: np.ndarray) -> np.ndarray:
