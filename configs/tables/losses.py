@@ -5,7 +5,7 @@
 
 The ConvLSTM behind a frozen FCN, and with the FCN at a twentieth of its rate; without `l2` unless
 said otherwise, for Adam makes it heavier the smaller the loss is, and SegLoss is small. Another
-seed: --config.base.seed=1. What three of them gave is in docs/paper.md.
+seed: --config.base.seed=1. What came out is in docs/paper.md.
 """
 
 from ml_collections import ConfigDict
