@@ -86,7 +86,8 @@ def number_settled(
     length: Frames of the window.
     readings: Of the faces.
     verdicts: Of each face in each frame.
-    known: What is known of them from the window before, by key of the track.
+    known: What is known of them from the window before, by key of the track. If any is, a face that
+      was not there yet does not count: bad pictures have such.
     longest: Frames of a gap.
 
   Returns:
@@ -96,7 +97,7 @@ def number_settled(
     (
       _last_firm(_seen(reading, of_face, known.get(reading.course.key))) + 1
       for reading, of_face in zip(readings, verdicts)
-      if any(of_face)
+      if any(of_face) and (not known or reading.course.key in known)
     ),
     default=length,
   )

@@ -13,7 +13,7 @@ from fmx.finding.looking_again import Looks, Pause, add_hanging, add_harder, add
 from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
-from fmx.labelling.bridging import number_settled
+from fmx.labelling.bridging import bridges, number_settled
 from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_faces
 from fmx.labelling.frame_masks import DOUBTFUL, GOOD, MOST_BRIDGED, REFOUND, FrameMasks
 from fmx.labelling.pieces import draw_faces
@@ -108,8 +108,9 @@ def label_window(
 
   The finder looks at the last frame, and if faces are not where they were to be expected there, at
   the first and the middle one. Where a face is then missing, it looks at the others and, if that
-  does not help, harder; then all is done again from the start. It may rest where it has just seen
-  every face and their masks are sure without it.
+  does not help, harder; then all is done again from the start. What it sees in frames that are to
+  be bridged is not believed, for it misleads. It may rest where it has just seen every face and
+  their masks are sure without it.
 
   Args:
     frames: uint8 [H, W, 3], of one size.
@@ -143,6 +144,17 @@ def label_window(
     found = _go_through(frames, before, looks, predictors, start, first.given_up())
     found = _told_apart(first, _relieved(frames, before, found, predictors))
     harder = harder.after(helped=not found.is_empty())
+  doubted = {
+    bridge.time
+    for reading, verdicts in zip(found.readings, found.verdicts)
+    for bridge in bridges(reading, verdicts, before.faces.get(reading.course.key), options.bridge)
+  }
+  if any(looks.get(time) for time in doubted):
+    others = [time for time in range(len(frames)) if time not in doubted]
+    looks = {time: looks[time] for time in others if time in looks}
+    looks |= look(finder, frames, [time for time in others if time not in looks])
+    found = _go_through(frames, before, looks, predictors, start, first.given_up())
+    found = _told_apart(first, _relieved(frames, before, found, predictors))
   settled = number_settled(
     len(frames), found.readings, found.verdicts, before.faces, options.bridge
   )

@@ -5,9 +5,10 @@ import cv2
 import drawn_scenes
 import numpy as np
 import pytest
-from drawn_scenes import HEIGHT, WIDTH, Video, extract, iou
+from drawn_scenes import HEIGHT, WIDTH, Video, extract, found_at, iou
 
 from fmx import FaceMaskExtractor
+from fmx.finding.cuts import CutDetector
 from fmx.finding.tracks import Course
 from fmx.labelling import extractor as module
 from fmx.labelling.bridging import Bridge, bridges
@@ -112,6 +113,43 @@ def test_a_face_that_leaves_or_leaps_is_not_where_it_was():
   assert [masks.labels.any() for masks in found] == [i < 13 for i in range(LENGTH)]
   found = extract(leaps, spoil(leaps, (11, 12)))
   assert [masks.labels.any() for masks in found] == [i not in (11, 12) for i in range(LENGTH)]
+
+
+@pytest.mark.parametrize('spoiled', [(9, 11, 13), (4, 6, 9), (8,), (5, 7, 8)])
+@pytest.mark.parametrize(('x', 'y', 'growth'), [(8, 10, 1.35), (60, -20, 0.8), (0, 40, 1.0)])
+def test_what_the_finder_sees_in_a_spoiled_frame_misleads_nobody(spoiled, x, y, growth):
+  class Misled(Told):
+    def _look(self, frame):
+      index = self._index.get(frame.tobytes())
+      if index not in spoiled:
+        return super()._look(frame)
+      pose = video.pose(index, 'Ann')
+      return [found_at(pose.x + x, pose.y + y, size=growth * pose.size, confidence=0.6)]
+
+  video = drifting()
+  spoil(video, spoiled)
+  found = extract(video, Misled(video, set(spoiled)))
+  for index, masks in enumerate(found):
+    (face,) = masks.faces
+    assert (face.id, face.verdict == 'bridged') == (1, index in spoiled)
+    assert quality(video, found, index)[0] > 0.9
+
+
+@pytest.mark.parametrize('spoiled', [(5, 6), (7, 8), (9, 10)])
+def test_a_face_that_is_there_in_a_spoiled_frame_alone_takes_nobodys_place(spoiled, monkeypatch):
+  monkeypatch.setattr(CutDetector, '__call__', lambda self, frame: False)
+  video, other = drifting(), Video()
+  other.add({'Bob': (video.pose(spoiled[0], 'Ann').x + 80, 75, 80)})
+  video.frames[spoiled[0]] = other.frames[0]
+  video.frames[spoiled[1]] = noise(0)
+  finder, sees = Told(video, spoiled[1:]), video.people[spoiled[0]]
+  video.people[spoiled[0]] = other.people[0]
+  found = extract(video, lambda frames: finder(frames))
+  video.people[spoiled[0]] = sees
+  assert [[face.id for face in masks.faces] for masks in found] == [[1]] * LENGTH
+  for index, masks in enumerate(found):
+    assert (masks.faces[0].verdict == 'bridged') == (index in spoiled)
+    assert quality(video, found, index)[0] > 0.9
 
 
 def test_only_the_face_that_is_lost_is_bridged():
