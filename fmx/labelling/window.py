@@ -88,6 +88,14 @@ class _Pass:
     pairs = zip(self.readings, self.verdicts)
     return frozenset(reading.course.key for reading, verdicts in pairs if not any(verdicts))
 
+  def bridged(self, before: ShotState, longest: int) -> set[int]:
+    """The frames in which a face would be bridged."""
+    return {
+      bridge.time
+      for reading, verdicts in zip(self.readings, self.verdicts)
+      for bridge in bridges(reading, verdicts, before.faces.get(reading.course.key), longest)
+    }
+
   def overlooks_all(self, looks: Looks) -> bool:
     """Whether the finder sees no face at all, or not one that is followed."""
     return not any(looks.values()) or not all(r.course.is_seen.any() for r in self.readings)
@@ -141,20 +149,14 @@ def label_window(
     harder = harder.shorter()  # Nothing was there, and nothing is.
   elif first.failed() or first.is_empty() or missed:
     _look_again(finder, frames, looks, first)
-    found = _go_through(frames, before, looks, predictors, start, first.given_up())
-    found = _told_apart(first, _relieved(frames, before, found, predictors))
+    found = _go_through_again(frames, before, looks, predictors, start, first)
     harder = harder.after(helped=not found.is_empty())
-  doubted = {
-    bridge.time
-    for reading, verdicts in zip(found.readings, found.verdicts)
-    for bridge in bridges(reading, verdicts, before.faces.get(reading.course.key), options.bridge)
-  }
+  doubted = found.bridged(before, options.bridge)
   if any(looks.get(time) for time in doubted):
     others = [time for time in range(len(frames)) if time not in doubted]
     looks = {time: looks[time] for time in others if time in looks}
     looks |= look(finder, frames, [time for time in others if time not in looks])
-    found = _go_through(frames, before, looks, predictors, start, first.given_up())
-    found = _told_apart(first, _relieved(frames, before, found, predictors))
+    found = _go_through_again(frames, before, looks, predictors, start, first)
   settled = number_settled(
     len(frames), found.readings, found.verdicts, before.faces, options.bridge
   )
@@ -227,6 +229,19 @@ def _go_through(
   readings = read_settled_faces(frames, chosen, before.faces, predictors['primary'])
   verdicts = [verdicts_of(reading, before.faces) for reading in readings]
   return _Pass(follower, courses, readings, verdicts)
+
+
+def _go_through_again(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  looks: Mapping[int, Sequence],
+  predictors: Mapping[str, Predictor],
+  start: int,
+  first: _Pass,
+) -> _Pass:
+  """The second way through a window, with other looks than the first."""
+  found = _go_through(frames, before, looks, predictors, start, first.given_up())
+  return _told_apart(first, _relieved(frames, before, found, predictors))
 
 
 def _relieved(
