@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -25,6 +25,9 @@ _ONE_FRAME_PER_PACKET = frozenset(
   + ('png', 'prores', 'rawvideo', 'utvideo', 'vp8', 'vp9')
 )
 _MIN_MPEG4_PACKET = 24  # Bytes. Smaller ones say 'as before', with or without a frame.
+# PyAV before 19 has to be told that a title which is no UTF-8 is no reason to refuse a file.
+_PYAV = int(av.__version__.split('.')[0])
+_ANY_TAGS: dict[str, Any] = {} if _PYAV >= 19 else {'metadata_errors': 'ignore'}
 
 
 class VideoError(ValueError):
@@ -73,6 +76,21 @@ class PacketTable:
     return sorted({(0, 0), *(s for s in found if s[0] > 0)})
 
 
+def open_container(
+  path: Path, options: dict[str, str] | None = None
+) -> av.container.InputContainer:
+  """Opens a file for reading, whatever bytes its tags are of.
+
+  Args:
+    path: The file.
+    options: FFmpeg's options for the format.
+
+  Raises:
+    av.FFmpegError, OSError: it cannot be read.
+  """
+  return av.open(os.fspath(path), options=options, **_ANY_TAGS)
+
+
 @contextlib.contextmanager
 def open_video(
   path: Path, threads: int = 1
@@ -83,7 +101,7 @@ def open_video(
   if not os.path.getsize(path):
     raise VideoError(f'{path}: the file is empty; copy it again.')
   try:
-    container = av.open(os.fspath(path), metadata_errors='ignore')
+    container = open_container(path)
   except (av.error.FFmpegError, OSError) as error:
     raise VideoError(
       f'{path}: not a video, or its index is cut off ({error.strerror}); check it or copy it again.'

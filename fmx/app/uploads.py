@@ -8,6 +8,7 @@ from PIL import Image
 
 from fmx.extraction.sources import PictureFolder, Source, VideoFile
 from tfds_300vw.video import VideoError
+from tfds_300vw.video_packets import open_container
 
 # FFmpeg's names. Playlists and the like are not among them: they name other files, and FFmpeg would
 # open those.
@@ -94,7 +95,7 @@ def _check_format(path: pathlib.Path) -> None:
   """Raises VideoError for a file that is no video in itself."""
   options = {'format_whitelist': ','.join(FORMATS), 'protocol_whitelist': 'file'}
   try:
-    with av.open(str(path), options=options) as container:
+    with open_container(path, options) as container:
       if container.streams.video:
         return
   except (av.FFmpegError, OSError):

@@ -9,6 +9,8 @@ from typing import Final, cast
 
 import av
 
+from tfds_300vw.video_packets import open_container
+
 _COPIED = frozenset(
   ('aac', 'ac3', 'alac', 'eac3', 'flac', 'mp3', 'opus')
 )  # Which mp4 players know.
@@ -68,7 +70,7 @@ class Sound:
 @contextlib.contextmanager
 def open_sound(path: pathlib.Path) -> Iterator[Sound | None]:
   """Opens the first audio stream of a file; None if it has none that can be read."""
-  with av.open(str(path), metadata_errors='ignore') as container:
+  with open_container(path) as container:
     streams = [s for s in container.streams.audio if s.codec_context is not None]
     yield Sound(container, streams[0]) if streams else None
 

@@ -385,6 +385,22 @@ def bad_file(folder, kind):
   return path
 
 
+def test_a_title_that_is_no_utf_8_is_no_reason_to_refuse_a_video(tmp_path):
+  path = tmp_path / 'v.mp4'
+  with av.open(str(path), 'w') as container:
+    container.metadata['title'] = 'Café au lait'
+    stream = container.add_stream('mpeg4', rate=RATE)
+    stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, 'yuv420p'
+    for image in pictures(3):
+      container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+    container.mux(stream.encode(None))
+  content = path.read_bytes()
+  latin = content.replace('Café '.encode(), 'Café \0'.encode('latin-1'))  # As long as before.
+  assert latin != content
+  path.write_bytes(latin)
+  assert len(images_of(path)) == 3
+
+
 @pytest.mark.parametrize(
   ('kind', 'match'),
   [
