@@ -111,15 +111,23 @@ def _split(graph: Graph, equation: Any, operand: Value) -> list[Operand]:
 def _scan(graph: Graph, equation: Any, *operands: Operand) -> list[Operand]:
   """A loop of known length is written turn by turn."""
   of, body = equation.params, equation.params['jaxpr']
-  shared, ends = of['num_consts'], of['num_consts'] + of['num_carry']
-  constants, carry, sequences = operands[:shared], operands[shared:ends], operands[ends:]
+  # Which operands are what is told by their ranks, as JAX's own notes of it change with versions.
+  carried = _same_ranks(equation.outvars, body.out_avals)
+  ends = _same_ranks(equation.invars, body.in_avals)
+  constants = operands[: ends - carried]
+  carry, sequences = operands[ends - carried : ends], operands[ends:]
   turns: list[Sequence[Operand]] = []
   for turn in range(of['length']):
     parts = [_turn(graph, sequence, turn) for sequence in sequences]
     found = _run(graph, body, [*constants, *carry, *parts])
-    carry = tuple(found[: of['num_carry']])
-    turns.append(found[of['num_carry'] :])
+    carry = tuple(found[:carried])
+    turns.append(found[carried:])
   return [*carry, *(_stack(graph, results) for results in zip(*turns))]
+
+
+def _same_ranks(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+  """How many values of a loop are not cut into turns: those that are follow them."""
+  return sum(len(of.aval.shape) == len(turn.shape) for of, turn in zip(outside, inside))
 
 
 def _turn(graph: Graph, sequence: Operand, turn: int) -> Operand:
