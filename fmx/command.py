@@ -59,6 +59,7 @@ def run(arguments: Sequence[str]) -> int | str:
     engine=options.engine,
     bridge=options.bridge,
     steadiness=options.steadiness,
+    skip=options.skip,
   )
   config.plot = options.plot
   terminal.talk(logging.INFO)
@@ -141,6 +142,13 @@ def make_parser() -> Parser:
     default=0.8,
     metavar='SHARE',
     help='of each mask that is the one before, taken along with the picture (default: 0.8)',
+  )
+  parser.add_argument(
+    '--skip',
+    type=int,
+    default=2,
+    metavar='N',
+    help='frames in a row that no network looks at where faces hardly change, 0 to 2 (default: 2)',
   )
   parser.add_argument(
     '--no-compilation-cache', action='store_true', help='compiles all anew and keeps nothing'

@@ -63,7 +63,7 @@ def test_a_video_alone_is_enough(done):
 def test_every_option_reaches_the_job(done):
   options = ['--faces=3', '--masks=video', '--contact-sheet', '--weights=mine', '--out=there']
   options += ['--outputs=masks,coco', '--plot', '--finder=CenterFace', '--engine=xla']
-  options += ['--bridge=2', '--steadiness=0.5']
+  options += ['--bridge=2', '--steadiness=0.5', '--skip=1']
   command.run(['clip.mp4', *options, '--box', '1', '2', '30', '40'])
   ((config, workdir),) = done
   assert workdir == pathlib.Path('there')
@@ -72,7 +72,7 @@ def test_every_option_reaches_the_job(done):
   options = config.extraction
   assert (options.max_faces, options.box, options.masks) == (3, (1, 2, 30, 40), 'video')
   assert (options.finder, options.engine) == ('CenterFace', 'xla')
-  assert (options.bridge, options.steadiness) == (2, 0.5)
+  assert (options.bridge, options.steadiness, options.skip) == (2, 0.5, 1)
 
 
 def test_what_is_compiled_is_kept_unless_an_option_says_not_to(done, monkeypatch):

@@ -234,7 +234,7 @@ def systems(
   Args:
     models: By name, as `fmx.weights.load` gives them; without a finder faces can only be given.
     max_faces: Of a frame.
-    alone: Whether there is also one that neither bridges nor steadies masks.
+    alone: Whether there is also one that neither bridges, steadies nor skips.
   """
   segmenters = {name: model for name, model in models.items() if name != 'finder'}
 
@@ -247,7 +247,7 @@ def systems(
   extractor = FaceMaskExtractor(models, max_faces=max_faces)
   found: dict[str, LabelFrames] = {FOUND: lambda frames, _: extractor(frames), GIVEN: given}
   if alone:
-    by_frame = FaceMaskExtractor(models, max_faces=max_faces, bridge=0, steadiness=0)
+    by_frame = FaceMaskExtractor(models, max_faces=max_faces, bridge=0, steadiness=0, skip=0)
     found[ALONE] = lambda frames, _: by_frame(frames)
   return found
 

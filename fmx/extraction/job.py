@@ -18,7 +18,14 @@ from fmx.extraction.loop import Extractor, Listener, Record, extract_parts
 from fmx.extraction.outputs import Layer, Part, PartLayer, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
-from fmx.labelling.frame_masks import BRIDGED, DOUBTFUL, check_bridge, check_steadiness, is_box
+from fmx.labelling.frame_masks import (
+  BRIDGED,
+  DOUBTFUL,
+  check_bridge,
+  check_skip,
+  check_steadiness,
+  is_box,
+)
 from fmx.stopping import stop_requests
 from fmx.summary import Progress
 from fmx.workdir import (
@@ -104,6 +111,7 @@ def check(config: ConfigDict) -> None:
     raise ValueError(f'extraction.rest is {options.rest}; it must be 0 frames or more.')
   check_bridge(options.bridge, 'extraction.bridge')
   check_steadiness(options.steadiness, 'extraction.steadiness')
+  check_skip(options.skip, 'extraction.skip')
   if not 1 <= options.max_faces <= 255:
     raise ValueError(f'extraction.max_faces is {options.max_faces}; it must be 1 to 255.')
   if options.box and not is_box(options.box):
@@ -133,6 +141,7 @@ def network(config: ConfigDict) -> Extractor:
     rest=options.rest,
     bridge=options.bridge,
     steadiness=options.steadiness,
+    skip=options.skip,
   )
 
 

@@ -17,7 +17,7 @@ from fmx.finding.follower import Follower
 from fmx.finding.found import USUAL_POINTS
 from fmx.finding.looking import Finder
 from fmx.labelling import frame_masks
-from fmx.labelling.frame_masks import MOST_BRIDGED, FrameMasks
+from fmx.labelling.frame_masks import MOST_BRIDGED, MOST_SKIPPED, FrameMasks
 from fmx.labelling.parts import PARTS
 from fmx.labelling.predictor import STATES, Predictor, check_windows
 from fmx.labelling.steadying import STEADINESS
@@ -88,6 +88,7 @@ class FaceMaskExtractor:
     rest: int = 0,
     bridge: int = MOST_BRIDGED,
     steadiness: float = STEADINESS,
+    skip: int = MOST_SKIPPED,
   ):
     """Loads the networks.
 
@@ -110,6 +111,8 @@ class FaceMaskExtractor:
         between those around them; 0 leaves such masks empty, or as they are.
       steadiness: Share of each mask that is the one before, taken along with the picture, as far as
         that has not changed; from 0, for none, to less than 1. More of it flickers less.
+      skip: Frames in a row, at most 2, that the networks do not look at where faces hardly change:
+        their masks lie between those around them. With 0 they look at every frame.
 
     Raises:
       ValueError: an option is none of those that exist, the engine or a finder of others is not
@@ -119,7 +122,7 @@ class FaceMaskExtractor:
     if state not in STATES:
       raise ValueError(f'state is {state!r}; it must be {" or ".join(map(repr, STATES))}.')
     frame_masks.check_choice(max_faces, box)
-    self._options = Options(rest, bridge, steadiness)
+    options = Options(rest, bridge, steadiness, skip)
     choice.check(engine)
     if weights is None:
       weights = pretrained.folder()
@@ -140,7 +143,9 @@ class FaceMaskExtractor:
       for name, model in used.items()
     }
     self._stream = state == 'stream'
-    self._waits = bridge > 0 and not with_memory  # A memory wants whole windows.
+    # A memory wants whole windows.
+    self._waits = bridge > 0 and not with_memory
+    self._options = dataclasses.replace(options, skip=0) if with_memory else options
     self._max_faces, self._box = max_faces, box
 
   def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[FrameMasks]:

@@ -13,6 +13,7 @@ from fmx.finding.verification import Evidence, examine, face_piece
 from fmx.labelling import parts
 from fmx.labelling.crops import Crop, crop_of, images
 from fmx.labelling.predictor import Predictor, stack, unstack
+from fmx.labelling.skipping import times_to_look
 from fmx.labelling.steadying import Trace
 from fmx.models.heads import State
 from tfds_300vw.pose import Pose, move
@@ -73,6 +74,8 @@ class Reading:
     confidence: Of each frame, see `confidence`.
     evidence: Of each frame.
     carry: The network's state after the window.
+    times: Positions of the frames that the network looked at, ascending, the last one among them;
+      all the others are as the nearest of these.
   """
 
   course: Course
@@ -83,6 +86,12 @@ class Reading:
   confidence: np.ndarray
   evidence: tuple[Evidence, ...]
   carry: State | None
+  times: tuple[int, ...]
+
+  @property
+  def skips(self) -> bool:
+    """Whether there are frames that the network did not look at."""
+    return len(self.times) < len(self.crops)
 
   @property
   def points(self) -> np.ndarray:
@@ -97,6 +106,7 @@ def read_faces(
   courses: Sequence[Course],
   known: Mapping[int, FaceState],
   predictor: Predictor,
+  skip: int = 0,
 ) -> list[Reading]:
   """Lets the primary network label faces, all of them at once.
 
@@ -105,16 +115,22 @@ def read_faces(
     courses: Of the faces.
     known: What the window before left of a face, by key of its track.
     predictor: Of the primary network.
+    skip: Frames in a row that it may skip where all faces hardly change; they must be known then.
   """
   if not courses:
     return []
   crops = [tuple(crop_of(pose, predictor.model) for pose in course.poses) for course in courses]
   video = np.stack([images(of_face, frames) for of_face in crops])
+  grays = [np.stack([cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in of_face]) for of_face in video]
+  times = list(range(len(frames)))
+  if skip:
+    last = [known[course.key].last.gray for course in courses]
+    times = times_to_look([np.stack([a, *b]) for a, b in zip(last, grays)], skip)
   carry = stack([known[c.key].carry if c.key in known else None for c in courses])
-  probs, carry = predictor.probabilities(video, carry)
+  probs, carry = predictor.probabilities(video[:, times], carry)
   states = unstack(carry, len(courses))
   size = frames[0].shape[:2]
-  return [_read(*each, size) for each in zip(courses, crops, video, probs, states)]
+  return [_read(*each, times, size) for each in zip(courses, crops, grays, probs, states)]
 
 
 def read_settled_faces(
@@ -122,9 +138,12 @@ def read_settled_faces(
   courses: Sequence[Course],
   known: Mapping[int, FaceState],
   predictor: Predictor,
+  skip: int = 0,
 ) -> list[Reading]:
   """As `read_faces`; a face whose masks are not in the middle of its crops is read again there."""
-  readings = read_faces(frames, courses, known, predictor)
+  readings = read_faces(frames, courses, known, predictor, skip)
+  if any(reading.skips and settled(reading) for reading in readings):
+    readings = read_faces(frames, courses, known, predictor)
   for _ in range(_SETTLING):
     moved = {
       place: course for place, reading in enumerate(readings) if (course := settled(reading))
@@ -224,23 +243,27 @@ def confidence(largest: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _read(
   course: Course,
   crops: tuple[Crop, ...],
-  video: np.ndarray,
+  gray: np.ndarray,
   probs: np.ndarray,
   carry: State | None,
+  times: Sequence[int],
   size: tuple[int, int],
 ) -> Reading:
-  insides = [crop.inside(*size) for crop in crops]
+  insides = [crops[time].inside(*size) for time in times]
   labels, largest = own_labels(probs, np.stack(insides))
   sure = confidence(largest, labels)
-  evidence = tuple(
+  evidence = [
     examine(
-      labels[time],
-      move(course.points[time], crop.matrix),
-      insides[time],
-      margin=crop.margin,
-      confidence=float(sure[time]),
+      labels[place],
+      move(course.points[time], crops[time].matrix),
+      insides[place],
+      margin=crops[time].margin,
+      confidence=float(sure[place]),
     )
-    for time, crop in enumerate(crops)
-  )
-  gray = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in video])
-  return Reading(course, crops, gray, probs, labels, sure, evidence, carry)
+    for place, time in enumerate(times)
+  ]
+  if len(times) < len(crops):
+    nearest = [int(np.abs(np.subtract(times, time)).argmin()) for time in range(len(crops))]
+    probs, labels, sure = probs[nearest], labels[nearest], sure[nearest]
+    evidence = [evidence[place] for place in nearest]
+  return Reading(course, crops, gray, probs, labels, sure, tuple(evidence), carry, tuple(times))

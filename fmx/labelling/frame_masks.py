@@ -10,6 +10,7 @@ from tfds_300vw import boxes
 from tfds_300vw.face_mask import CLASS_NAMES
 
 MOST_BRIDGED = boxes.WINDOW - 1  # Frames: so many a window has beside the one behind a gap.
+MOST_SKIPPED = 2  # Frames in a row that no network looks at.
 MAX_ID = 255  # In the map of ids, which are counted anew after it.
 
 # How sure a mask is. What is worse has none.
@@ -150,6 +151,12 @@ def check_bridge(bridge: int, name: str = 'bridge') -> None:
   """Raises ValueError if so many frames in a row, an option of this name, cannot be bridged."""
   if not 0 <= bridge <= MOST_BRIDGED:
     raise ValueError(f'{name} is {bridge}; it must be 0 to {MOST_BRIDGED} frames.')
+
+
+def check_skip(skip: int, name: str = 'skip') -> None:
+  """Raises ValueError if so many frames in a row, an option of this name, cannot be skipped."""
+  if not 0 <= skip <= MOST_SKIPPED:
+    raise ValueError(f'{name} is {skip}; it must be 0 to {MOST_SKIPPED} frames.')
 
 
 def check_steadiness(steadiness: float, name: str = 'steadiness') -> None:

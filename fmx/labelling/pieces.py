@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 
 from fmx.labelling import merging, parts
@@ -11,7 +12,7 @@ from fmx.labelling.bridging import bridged, bridged_view, bridges, kept, sight
 from fmx.labelling.faces import FaceState, Reading
 from fmx.labelling.frame_masks import BRIDGED, Piece
 from fmx.labelling.predictor import Predictor
-from fmx.labelling.steadying import Trace, steadied
+from fmx.labelling.steadying import Trace, between, steadied
 from tfds_300vw import boxes
 from tfds_300vw.pose import Pose
 
@@ -31,7 +32,8 @@ def draw_faces(
 
   Args:
     frames: uint8 [H, W, 3], t of one size.
-    readings: Of the faces.
+    readings: Of the faces, in all of which the networks look at the same frames. The others have
+      what lies between those around them; there nothing may be bridged then.
     verdicts: Of each face in each frame; None leaves the mask empty, but where it is bridged.
     ids: Of the faces.
     known: As for `read_faces`.
@@ -50,11 +52,12 @@ def draw_faces(
     bridged(*of_face, predictors['primary'].model, size)
     for of_face in zip(readings, verdicts, across, before)
   ]
+  times = list(readings[0].times) if readings else []
   views, states = parts.look_closer(
-    [reading.labels for reading, _ in told],
-    [reading.crops for reading, _ in told],
-    [reading.points for reading, _ in told],
-    frames,
+    [reading.labels[times] for reading, _ in told],
+    [[reading.crops[time] for time in times] for reading, _ in told],
+    [reading.points[times] for reading, _ in told],
+    [frames[time] for time in times],
     predictors,
     [{} if state is None else state.parts for state in before],
   )
@@ -64,13 +67,21 @@ def draw_faces(
     state = before[place]
     its_views = [bridged_view(view, across[place], state) for view in views[place]]
     trace = None if state is None else state.trace
+    traces = {
+      time: _traced(reading, time, its_views, index, size)
+      for index, time in enumerate(times)
+      if of_face[time] is not None
+    }
     for time, verdict in enumerate(of_face):
       if verdict is None:
         trace = None
         continue
-      new = _traced(reading, time, its_views, size)
-      if verdict != BRIDGED:  # Its picture is not the face's.
-        new = trace = steadied(new, trace, steadiness)
+      if time not in traces:
+        new = trace = _skipped(reading, time, trace, traces, size)
+      elif verdict == BRIDGED:  # Its picture is not the face's.
+        new = traces[time]
+      else:
+        new = trace = steadied(traces[time], trace, steadiness)
       piece = new and _piece(reading, time, ids[place], verdict, new, size)
       if piece is not None:
         pieces[time].append(piece)
@@ -92,13 +103,32 @@ def face_box(pose: Pose, height: int, width: int) -> np.ndarray | None:
 
 
 def _traced(
-  reading: Reading, time: int, views: Sequence[parts.PartView], size: tuple[int, int]
+  reading: Reading, time: int, views: Sequence[parts.PartView], index: int, size: tuple[int, int]
 ) -> Trace | None:
+  """What the networks say of a frame, which is the `index`-th that they looked at."""
   crop = reading.crops[time]
   found = merging.face_scores(
-    reading.probs[time], crop, reading.labels[time] > 0, views, time, size
+    reading.probs[time], crop, reading.labels[time] > 0, views, index, size
   )
   return found and Trace(crop, reading.gray[time].copy(), *found)
+
+
+def _skipped(
+  reading: Reading,
+  time: int,
+  before: Trace | None,
+  traces: Mapping[int, Trace | None],
+  size: tuple[int, int],
+) -> Trace | None:
+  """What there is in a frame that no network looked at, by the frame before and the next trace."""
+  until = min(other for other in traces if other > time)
+  behind, crop = traces[until], reading.crops[time]
+  box = crop.box(cv2.dilate(reading.labels[time], np.ones((5, 5), np.uint8)) > 0, *size)
+  if before is None or behind is None or box is None:
+    return None
+  return between(
+    Trace.unmarked(crop, reading.gray[time], box), before, behind, 1 / (until - time + 1)
+  )
 
 
 def _piece(

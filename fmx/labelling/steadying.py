@@ -19,6 +19,7 @@ STEADINESS = 0.8  # Share of the mask before.
 
 _ALIKE = 14.0  # Grey levels; a picture that differs by so many keeps 1 / e of that share.
 _AROUND = 1 / 80  # Of the crop's side: so far around a pixel its picture is compared.
+_LITTLE = np.float32(1e-3)  # Weight of a frame whose picture is another one.
 
 
 class Trace(NamedTuple):
@@ -36,6 +37,11 @@ class Trace(NamedTuple):
   box: np.ndarray
   scores: np.ndarray
 
+  @classmethod
+  def unmarked(cls, crop: Crop, gray: np.ndarray, box: np.ndarray) -> Trace:
+    """One of a frame of which nothing is said yet."""
+    return cls(crop, gray, box, np.zeros((0, 0, 4), np.uint8))
+
 
 def steadied(new: Trace | None, before: Trace | None, share: float) -> Trace | None:
   """Mixes what was said of a face before into what is said now.
@@ -50,20 +56,45 @@ def steadied(new: Trace | None, before: Trace | None, share: float) -> Trace | N
   """
   if new is None or before is None or not share:
     return new
+  scores, weight = _carried(before, new)
+  weight = share * weight * (1 - np.square(_largest_change(scores, new.scores)))
+  return new._replace(scores=cv2.blendLinear(scores, new.scores, weight, 1 - weight))
+
+
+def between(new: Trace, before: Trace, behind: Trace, share: float) -> Trace:
+  """What is said of a face in a frame that no network looked at, by two frames around it.
+
+  Args:
+    new: Of the frame; its scores do not matter.
+    before: Of a frame before it, with the same network's crop.
+    behind: Of one behind it.
+    share: Of the frame from the one before to the one behind, from 0 to 1.
+
+  Returns:
+    The new one with scores.
+  """
+  (one, its), (other, others) = (_carried(trace, new) for trace in (before, behind))
+  its, others = (1 - share) * its + _LITTLE, share * others + _LITTLE
+  return new._replace(scores=cv2.blendLinear(one, other, its, others))
+
+
+def _carried(trace: Trace, new: Trace) -> tuple[np.ndarray, np.ndarray]:
+  """The scores of a frame taken along to another, uint8 [h, w, 4], and their weights [h, w].
+
+  A weight is 1 where the picture stays the same.
+  """
   side = new.crop.side
-  x, y = cv2.split(_grid(side) + _flow(new.gray, before.gray))
-  then = cv2.remap(before.gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+  x, y = cv2.split(_grid(side) + _flow(new.gray, trace.gray))
+  then = cv2.remap(trace.gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
   change = cv2.GaussianBlur(cv2.absdiff(then, new.gray).astype(np.float32), (0, 0), _AROUND * side)
-  weight = share * np.exp(-np.square(change / _ALIKE))
+  weight = np.exp(-np.square(change / _ALIKE))
   weight *= (x >= 0) & (y >= 0) & (x <= side - 1) & (y <= side - 1)
   x, y, weight = cv2.split(new.crop.put_back(cv2.merge([x, y, weight]), new.box))
-  # From the crop before to its frame, and to the box there.
-  back = cv2.invertAffineTransform(before.crop.matrix)
-  back[:, 2] -= before.box[:2]
+  # From the trace's crop to its frame, and to the box there.
+  back = cv2.invertAffineTransform(trace.crop.matrix)
+  back[:, 2] -= trace.box[:2]
   x, y = (np.float32(a) * x + np.float32(b) * y + np.float32(c) for a, b, c in back)
-  scores = cv2.remap(before.scores, x, y, cv2.INTER_LINEAR)
-  weight = weight * (1 - np.square(_largest_change(scores, new.scores)))
-  return new._replace(scores=cv2.blendLinear(scores, new.scores, weight, 1 - weight))
+  return cv2.remap(trace.scores, x, y, cv2.INTER_LINEAR), weight
 
 
 def _largest_change(scores: np.ndarray, others: np.ndarray) -> np.ndarray:

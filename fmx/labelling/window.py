@@ -15,7 +15,14 @@ from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
 from fmx.labelling.bridging import bridges, number_settled
 from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_faces
-from fmx.labelling.frame_masks import DOUBTFUL, GOOD, MOST_BRIDGED, REFOUND, FrameMasks
+from fmx.labelling.frame_masks import (
+  DOUBTFUL,
+  GOOD,
+  MOST_BRIDGED,
+  MOST_SKIPPED,
+  REFOUND,
+  FrameMasks,
+)
 from fmx.labelling.pieces import draw_faces
 from fmx.labelling.predictor import Predictor
 from fmx.labelling.steadying import STEADINESS
@@ -30,16 +37,19 @@ class Options:
     rest: Frames after one in which the finder saw a face, in which it need not look.
     bridge: As of `draw_faces`.
     steadiness: Likewise.
+    skip: Frames in a row that the networks may skip where nothing happens.
   """
 
   rest: int = 0
   bridge: int = MOST_BRIDGED
   steadiness: float = STEADINESS
+  skip: int = MOST_SKIPPED
 
   def __post_init__(self) -> None:
     """Raises ValueError if one is out of its range."""
     frame_masks.check_bridge(self.bridge)
     frame_masks.check_steadiness(self.steadiness)
+    frame_masks.check_skip(self.skip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +67,10 @@ class ShotState:
   faces: Mapping[int, FaceState] = dataclasses.field(default_factory=dict)
   harder: Pause = Pause()
   parts: Pause = Pause()
+
+  def has_trace(self, key: int) -> bool:
+    """Whether the last frame has a mask of the face of a track."""
+    return key in self.faces and self.faces[key].trace is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +109,17 @@ class _Pass:
       for reading, verdicts in zip(self.readings, self.verdicts)
       for bridge in bridges(reading, verdicts, before.faces.get(reading.course.key), longest)
     }
+
+  def skips(self) -> bool:
+    """Whether there are frames that the networks did not look at."""
+    return any(reading.skips for reading in self.readings)
+
+  def is_calm(self, before: ShotState, longest: int) -> bool:
+    """Whether every face is well seen in every frame, and none will be bridged."""
+    length = len(self.readings[0].crops)
+    settled = number_settled(length, self.readings, self.verdicts, before.faces, longest)
+    is_good = all(verdict == GOOD for of_face in self.verdicts for verdict in of_face)
+    return is_good and settled == length and not self.bridged(before, longest)
 
   def overlooks_all(self, looks: Looks) -> bool:
     """Whether the finder sees no face at all, or not one that is followed."""
@@ -139,7 +164,7 @@ def label_window(
     masks, follower, faces = _finish(frames, before, known, predictors, options, start, is_cut)
     return masks, dataclasses.replace(before, follower=follower, faces=faces)
   looks, parts = _first_looks(finder, frames, before, start)
-  first = _go_through(frames, before, looks, predictors, start)
+  first = _first_way(frames, before, looks, predictors, options, start)
   found, harder = first, before.harder
   missed = [
     track for track in before.follower.tracks
@@ -216,6 +241,22 @@ def _unlooked(
   return _Pass(before.follower, courses, readings, [[GOOD] * len(frames) for _ in readings])
 
 
+def _first_way(
+  frames: Sequence[np.ndarray],
+  before: ShotState,
+  looks: Looks,
+  predictors: Mapping[str, Predictor],
+  options: Options,
+  start: int,
+) -> _Pass:
+  """The first way through a window; the networks skip frames where nothing happens."""
+  if options.skip and len(looks) == 1:  # Faces are where they were to be expected.
+    found = _go_through(frames, before, looks, predictors, start, skip=options.skip)
+    if not found.skips() or found.is_calm(before, options.bridge):
+      return found
+  return _go_through(frames, before, looks, predictors, start)
+
+
 def _go_through(
   frames: Sequence[np.ndarray],
   before: ShotState,
@@ -223,10 +264,13 @@ def _go_through(
   predictors: Mapping[str, Predictor],
   start: int,
   given_up: frozenset[int] = frozenset(),
+  skip: int = 0,
 ) -> _Pass:
   follower, courses = before.follower.follow(frames, looks, start)
   chosen = follower.choose(courses, given_up)
-  readings = read_settled_faces(frames, chosen, before.faces, predictors['primary'])
+  if not all(before.has_trace(course.key) for course in chosen):
+    skip = 0
+  readings = read_settled_faces(frames, chosen, before.faces, predictors['primary'], skip)
   verdicts = [verdicts_of(reading, before.faces) for reading in readings]
   return _Pass(follower, courses, readings, verdicts)
 

@@ -284,6 +284,7 @@ def test_what_cannot_be_extracted_is_one_sentence_and_nothing_is_written(
     (clip, {'extraction__max_faces': 0}, 'extraction.max_faces is 0'),
     (clip, {'extraction__bridge': 5}, 'extraction.bridge is 5'),
     (clip, {'extraction__steadiness': 1.0}, 'extraction.steadiness is 1.0'),
+    (clip, {'extraction__skip': 3}, 'extraction.skip is 3'),
     (clip, {'extraction__box': (5, 5, 5, 9)}, r'extraction\.box is \(5, 5, 5, 9\); give x0'),
     (clip, {'extraction__box': (5, 9)}, r'extraction\.box is \(5, 9\)'),
   ]

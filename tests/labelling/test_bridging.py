@@ -178,7 +178,8 @@ def reading(confidence, looks, poses=None):
   crops = tuple(crop_of(pose, model) for pose in poses)
   empty = np.zeros((length, 32, 32, 5), np.float32)
   sure = np.float32(confidence)
-  return Reading(course, crops, small, empty, empty[..., 0].astype(np.uint8), sure, (), None)
+  labels, times = empty[..., 0].astype(np.uint8), tuple(range(length))
+  return Reading(course, crops, small, empty, labels, sure, (), None, times)
 
 
 def bridged_times(confidence, looks, verdicts=None, longest=4, **options):
