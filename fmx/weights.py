@@ -8,7 +8,9 @@ at these from nearby, and 'fcn' is what the primary network was before it had a 
 baseline of the evaluation.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -21,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from fmx import tree_file
+from fmx import caching, tree_file
 from fmx.models import segmenter
 from fmx.models.finder import FinderNetwork
 from fmx.models.resnet import MEAN_BGR
@@ -55,6 +57,7 @@ ABSENT: dict[str, Any] = {'trunk': 'resnet50', 'memory': 'top'}
 FINDER = 'finder'
 FINDER_OPTIONS = ('widths', 'blocks', 'features')
 FINDER_INPUT = {'size': 'multiples of 32', 'channels': 'RGB'}
+_KEPT = 64  # Networks whose shapes are kept.
 INPUT = {'size': 'stretched, bilinear with antialiasing', 'channels': 'BGR', 'mean': MEAN_BGR}
 
 
@@ -291,17 +294,31 @@ def _check_shapes(
   network: Any, variables: Any, frames: jax.ShapeDtypeStruct, folder: pathlib.Path
 ) -> None:
   """Raises ValueError where the variables are not those of the network."""
-  expected = jax.eval_shape(network.init, jax.random.key(0), frames)
-  shapes, found = (
-    {name: leaf.shape for name, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
-    for tree in (expected, variables)
-  )
+  shapes, found = _expected_shapes(network, frames), _shapes(variables)
   for name in sorted(shapes.keys() | found.keys()):
     if shapes.get(name) != found.get(name):
       raise ValueError(
         f'{folder}: {name} is {found.get(name, "absent")}, where the network described in '
         f'{DESCRIPTION} has {shapes.get(name, "nothing")}: take another copy of the weights.'
       )
+
+
+def _expected_shapes(network: Any, frames: jax.ShapeDtypeStruct) -> dict[str, tuple[int, ...]]:
+  """The shapes of a network's variables by path, kept: tracing takes half a second a network."""
+  asked = hashlib.sha256(caching.code('models') + repr((network, frames.shape)).encode())
+  path = caching.folder() / 'shapes' / f'{asked.hexdigest()}.json'
+  content = caching.kept(path)
+  if content is not None:
+    with contextlib.suppress(ValueError, AttributeError, TypeError):  # Of a damaged file.
+      return {name: tuple(shape) for name, shape in json.loads(content).items()}
+  shapes = _shapes(jax.eval_shape(network.init, jax.random.key(0), frames))
+  caching.keep(json.dumps(shapes).encode(), path, most=_KEPT)
+  return shapes
+
+
+def _shapes(variables: Any) -> dict[str, tuple[int, ...]]:
+  leaves = traverse_util.flatten_dict(variables, sep='/')
+  return {name: leaf.shape for name, leaf in leaves.items()}
 
 
 def _as_json(value: Any) -> Any:

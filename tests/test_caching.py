@@ -1,3 +1,5 @@
+import os
+
 import jax
 import pytest
 
@@ -41,3 +43,28 @@ def test_a_folder_that_the_user_named_stays():
   jax.config.update('jax_compilation_cache_dir', '/somewhere')
   caching.keep_compiled()
   assert jax.config.jax_compilation_cache_dir == '/somewhere'
+
+
+def test_a_folder_of_the_cache_does_not_grow_for_ever(tmp_path):
+  folder = tmp_path / 'graphs'
+  for number in range(4):
+    caching.keep(b'content', folder / f'{number}.onnx', most=2)
+    os.utime(folder / f'{number}.onnx', (number, number))
+  (folder / 'other.json').touch()
+  assert caching.kept(folder / '2.onnx') == b'content'  # Now it was used last.
+  caching.keep(b'', folder / '4.onnx', most=2)
+  assert sorted(path.name for path in folder.iterdir()) == ['2.onnx', '4.onnx', 'other.json']
+
+
+def test_what_is_not_there_or_cannot_be_kept_is_no_error(tmp_path):
+  (tmp_path / 'file').touch()
+  path = tmp_path / 'file/graphs/1.onnx'
+  caching.keep(b'content', path, most=2)
+  assert caching.kept(path) is None
+
+
+def test_other_code_is_told_from_this():
+  assert caching.code('models') == caching.code('models')
+  assert (
+    len({caching.code('models'), caching.code('engines'), caching.code('models', 'engines')}) == 3
+  )

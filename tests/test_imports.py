@@ -27,7 +27,7 @@ RULES = {
   'fmx/__init__.py': ['fmx.labelling.extractor.FaceMaskExtractor'],
   'fmx/data/**': ['fmx.data', 'tfds_300vw'],
   'fmx/drawing/**': ['fmx.drawing', 'tfds_300vw'],
-  'fmx/weights.py': ['fmx.models', 'fmx.tree_file', 'tfds_300vw'],
+  'fmx/weights.py': ['fmx.caching', 'fmx.models', 'fmx.tree_file', 'tfds_300vw'],
   'fmx/example/**': ['fmx.example', 'tfds_300vw'],
   'fmx/pretrained/**': [
     'fmx.pretrained',
@@ -38,7 +38,7 @@ RULES = {
   ],
   'fmx/terminal.py': ['fmx.stopping'],
   'fmx/command.py': ['fmx', 'configs'],
-  'fmx/caching.py': [],
+  'fmx/caching.py': ['tfds_300vw.placing'],
   'fmx/engines/**': [
     'fmx',
     'fmx.engines',

@@ -80,6 +80,28 @@ def test_what_was_saved_is_loaded_wherever_the_folder_went(models, folder, tmp_p
     assert loaded[name].options == model.options
 
 
+def test_networks_are_traced_once_and_what_is_kept_of_it_may_be_damaged(
+  folder, tmp_path, monkeypatch
+):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  traced, trace = [], jax.eval_shape
+  monkeypatch.setattr(jax, 'eval_shape', lambda *args: traced.append(1) or trace(*args))
+  weights.load(folder)
+  kept = sorted((tmp_path / 'cache/fmx/shapes').iterdir())
+  assert len(kept) == 5
+  assert traced
+  traced.clear()
+  weights.load(folder)
+  assert not traced
+  edit(folder, lambda d: d['models']['fcn']['network'].update(width=8))
+  with pytest.raises(ValueError, match='where the network described in'):
+    weights.load(folder)
+  for path, content in zip(kept, (b'', b'[1]', b'{"a": 1}', b'\xff', b'null')):
+    path.write_bytes(content)
+  edit(folder, lambda d: d['models']['fcn']['network'].update(width=4))
+  assert weights.load(folder).keys() == {'primary', 'fcn', 'eyes', 'eye', 'mouth'}
+
+
 def test_the_folder_of_a_training_holds_them_too(models, tmp_path):
   weights.save(tmp_path / 'run/weights', models)
   assert weights.load(tmp_path / 'run').keys() == models.keys()

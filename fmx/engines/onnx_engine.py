@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.util
 import logging
 import os
-import pathlib
 from typing import Any
 
 import jax
 import numpy as np
 
-import fmx
 from fmx import caching
 from fmx.engines.programs import NEXT, program
 from fmx.engines.xla import filled_windows
 from fmx.models.heads import State
 from fmx.weights import FinderModel, Model
-from tfds_300vw import placing
 
 LIBRARIES = ('onnxruntime', 'onnx')  # What the extra `onnx` installs.
 _SESSIONS = 8  # At once.
-KEPT = 32  # Graphs in the cache; of those beyond, the ones that were not used for longest go.
+KEPT = 32  # Graphs in the cache.
 _logger = logging.getLogger(__name__)
 
 
@@ -107,44 +103,27 @@ def _session(known: _Known) -> Any:
 def graph(model: Model | FinderModel, fingerprint: str) -> bytes:
   """The ONNX graph of a network: that of the cache, or a new one, which is put there."""
   path = caching.folder() / 'onnx' / f'{fingerprint}.onnx'
-  with contextlib.suppress(OSError):
-    content = path.read_bytes()
-    os.utime(path)
+  content = caching.kept(path)
+  if content is not None:
     return content
   from fmx.engines import onnx_writer  # Only now: it needs a library that reading does not.
 
   _logger.info('Writing a network for ONNX Runtime, once.')
   written = onnx_writer.write(*program(model))
-  try:
-    _keep(written, path)
-  except OSError as error:
-    _logger.info('It is not kept: %s cannot be written (%s).', path.parent, error.strerror)
+  caching.keep(written, path, most=KEPT)
   return written
 
 
 def fingerprint(model: Model | FinderModel) -> str:
   """What tells a network and how it is written from all others, hexadecimal."""
-  found = hashlib.sha256()
-  versions = fmx.__version__, jax.__version__
+  found = hashlib.sha256(caching.code('models', 'engines'))
   sizes = (model.image_size, model.clip_length) if isinstance(model, Model) else ()
-  found.update(repr((versions, model.network, sizes)).encode())
+  found.update(repr((model.network, sizes)).encode())
   for path, leaf in jax.tree_util.tree_leaves_with_path(dict(model.variables)):
     array = np.ascontiguousarray(leaf)
     found.update(repr((jax.tree_util.keystr(path), array.shape, array.dtype)).encode())
     found.update(array.view(np.uint8).data)
-  for room in ('models', 'engines'):  # The same version may be at work on itself.
-    for source in sorted(pathlib.Path(fmx.__file__).with_name(room).glob('*.py')):
-      found.update(source.read_bytes())
   return found.hexdigest()
-
-
-def _keep(content: bytes, path: pathlib.Path) -> None:
-  """Writes a file that is whole or not there, and removes old ones."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  placing.write(path, content)
-  others = sorted(path.parent.glob('*.onnx'), key=lambda of: of.stat().st_mtime, reverse=True)
-  for old in others[KEPT:]:
-    old.unlink(missing_ok=True)
 
 
 def _cores() -> int:

@@ -89,15 +89,6 @@ def test_where_nothing_can_be_kept_a_graph_is_written_each_time(tmp_path, monkey
   assert onnx_engine.session(model('finder'))
 
 
-def test_the_cache_does_not_grow_for_ever(cache, monkeypatch):
-  monkeypatch.setattr(onnx_engine, 'KEPT', 2)
-  for number in range(4):
-    onnx_engine._keep(b'', cache / f'{number}.onnx')
-    os.utime(cache / f'{number}.onnx', (number, number))
-  onnx_engine._keep(b'', cache / '4.onnx')
-  assert sorted(path.name for path in cache.iterdir()) == ['3.onnx', '4.onnx']
-
-
 def test_onnx_runtime_takes_the_cores_that_the_process_may_use(monkeypatch):
   monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {3}, raising=False)
   options = onnx_engine.session(model('finder')).get_session_options()
