@@ -1,6 +1,8 @@
 """Videos of faces painted in class colours, a finder that is told where they are, and networks that
 have learnt the colours."""
 
+import pickle
+
 import cv2
 import numpy as np
 from small_datasets import face
@@ -134,6 +136,18 @@ def extract(video, finder=None, **options):
   finder = finder or Oracle(video)
   extractor = FaceMaskExtractor(models(), finder=finder, engine='xla', **options)
   return list(extractor(video.frames))
+
+
+def assert_goes_on_with_the_same_bits(extractor, frames):
+  """From the state after each window, as it comes out of a file; returns the labels."""
+  windows = list(extractor.windows(frames))
+  expected = [masks.labels for window, _ in windows for masks in window]
+  for _, state in windows[:-1]:
+    saved = pickle.loads(pickle.dumps(state))
+    for window, _ in extractor.windows(frames[saved.next_index :], saved):
+      for masks in window:
+        np.testing.assert_array_equal(masks.labels, expected[masks.index])
+  return expected
 
 
 def iou(mask, other):

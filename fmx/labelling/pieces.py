@@ -67,23 +67,10 @@ def draw_faces(
     state = before[place]
     its_views = [bridged_view(view, across[place], state) for view in views[place]]
     trace = None if state is None else state.trace
-    traces = {
-      time: _traced(reading, time, its_views, index, size)
-      for index, time in enumerate(times)
-      if of_face[time] is not None
-    }
-    for time, verdict in enumerate(of_face):
-      if verdict is None:
-        trace = None
-        continue
-      if time not in traces:
-        new = trace = _skipped(reading, time, trace, traces, size)
-      elif verdict == BRIDGED:  # Its picture is not the face's.
-        new = traces[time]
-      else:
-        new = trace = steadied(traces[time], trace, steadiness)
-      piece = new and _piece(reading, time, ids[place], verdict, new, size)
-      if piece is not None:
+    marked, trace = _marked(reading, of_face, its_views, trace, steadiness, size)
+    for time, (verdict, new) in enumerate(zip(of_face, marked)):
+      piece = verdict and new and _piece(reading, time, ids[place], verdict, new, size)
+      if piece:
         pieces[time].append(piece)
     if of_face[-1] is not None:
       last = kept(sight(reading, -1, its_views))
@@ -100,6 +87,43 @@ def face_box(pose: Pose, height: int, width: int) -> np.ndarray | None:
     return boxes.clamp(edges, height, width)
   except ValueError:
     return None
+
+
+def _marked(
+  reading: Reading,
+  verdicts: Sequence[str | None],
+  views: Sequence[parts.PartView],
+  trace: Trace | None,
+  steadiness: float,
+  size: tuple[int, int],
+) -> tuple[list[Trace | None], Trace | None]:
+  """What is said of a face in each frame, and what steadies the window behind.
+
+  Args:
+    reading: Of the face.
+    verdicts: On it.
+    views: Of its parts, in the frames that the networks look at.
+    trace: Of the window before.
+    steadiness: As of `draw_faces`.
+    size: Height and width of the frames.
+  """
+  traces = {
+    time: _traced(reading, time, views, index, size)
+    for index, time in enumerate(reading.times)
+    if verdicts[time] is not None
+  }
+  marked = []
+  for time, verdict in enumerate(verdicts):
+    if verdict is None:
+      new = trace = None
+    elif time not in traces:
+      new = trace = _skipped(reading, time, trace, traces, size)
+    elif verdict == BRIDGED:  # Its picture is not the face's.
+      new = traces[time]
+    else:
+      new = trace = steadied(traces[time], trace, steadiness)
+    marked.append(new)
+  return marked, trace
 
 
 def _traced(

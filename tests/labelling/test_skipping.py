@@ -1,6 +1,3 @@
-import itertools
-import pickle
-
 import cv2
 import drawn_scenes
 import numpy as np
@@ -191,13 +188,7 @@ def test_a_frame_without_the_face_among_frames_that_are_alike_has_the_mask_of_th
 def test_a_saved_state_goes_on_with_the_same_bits():
   video = video_of({'Ann': (90 + i, 75, 70)} for i in range(23))
   extractor = FaceMaskExtractor(drawn_scenes.models(), finder=Oracle(video))
-  windows = list(extractor.windows(video.frames))
-  expected = [masks.labels for window, _ in windows for masks in window]
-  for _, state in windows[:-1]:
-    saved = pickle.loads(pickle.dumps(state))
-    rest = extractor.windows(video.frames[saved.next_index :], saved)
-    for masks in itertools.chain.from_iterable(window for window, _ in rest):
-      np.testing.assert_array_equal(masks.labels, expected[masks.index])
+  drawn_scenes.assert_goes_on_with_the_same_bits(extractor, video.frames)
 
 
 def test_a_network_with_a_memory_sees_every_frame(seen, monkeypatch):

@@ -161,13 +161,7 @@ def test_frames_that_come_one_by_one_are_steadied_too(wavering):
 
 def test_a_saved_state_goes_on_with_the_same_bits_and_a_reset_one_anew(wavering):
   extractor = FaceMaskExtractor(drawn_scenes.models(), finder=Oracle(wavering), zoom=False)
-  windows = list(extractor.windows(wavering.frames))
-  expected = [masks.labels for window, _ in windows for masks in window]
-  for _, state in windows[:-1]:
-    saved = pickle.loads(pickle.dumps(state))
-    rest = extractor.windows(wavering.frames[saved.next_index :], saved)
-    for masks in itertools.chain.from_iterable(window for window, _ in rest):
-      np.testing.assert_array_equal(masks.labels, expected[masks.index])
+  drawn_scenes.assert_goes_on_with_the_same_bits(extractor, wavering.frames)
   anew = [masks.labels for masks in extract(wavering, zoom=False, state='reset')]
   usual = [masks.labels for masks in extract(wavering, zoom=False, steadiness=0, skip=0)]
   for index in range(0, 20, 5):
