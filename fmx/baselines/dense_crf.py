@@ -1,6 +1,7 @@
 """A fully connected CRF behind a network (Kraehenbuehl and Koltun 2011), as DeepLab-V2 has it."""
 
 import dataclasses
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -61,23 +62,40 @@ class DenseCRF:
     """
     if frame.shape[:2] != probs.shape[:2]:
       raise ValueError(f'The frame is {frame.shape[:2]}, the probabilities {probs.shape[:2]}.')
-    scores = np.log(np.asarray(probs, np.float32) + _TINY)
-    if not self.iterations:
-      return np.asarray(probs, np.float32)
     height, width, classes = probs.shape
-    rows, columns = np.mgrid[:height, :width].astype(np.float32) / self.bilateral_deviation
-    colors = np.asarray(frame, np.float32) / self.color_deviation
-    lattice = Lattice(np.dstack([columns, rows, colors]).reshape(-1, 5))
-    root_pairs = _root(lattice(np.ones((height * width, 1)))).reshape(height, width, 1)
-    root_places = _root(self._over_places(np.ones((height, width, 1), np.float32)))
-    probs = _softmax(scores)
+    probs = np.asarray(probs, np.float32)
+    if not self.iterations or classes == 1:
+      return probs
+    # Of the classes but the last, whose probabilities and messages follow from the others'.
+    found = probs[..., :-1]
+    messages = self._messages_in(np.asarray(frame, np.float32), classes - 1)
+    scores = np.log(found + _TINY) - np.log(probs[..., -1:] + _TINY)
+    scores -= messages(np.ones_like(scores))
+    against_last = np.eye(classes - 1, dtype=np.float32) + 1
     for _ in range(self.iterations):
-      pairs = lattice((probs * root_pairs).reshape(-1, classes)).reshape(probs.shape)
-      places = self._over_places(probs * root_places)
-      update = scores + self.bilateral_weight * root_pairs * pairs
-      update += self.position_weight * root_places * places
-      probs = _softmax(update)
-    return probs
+      found = _softmax(scores + messages(found) @ against_last)
+    last = np.maximum(1 - found.sum(axis=-1, keepdims=True), 0)
+    return np.concatenate([found, last], axis=-1)
+
+  def _messages_in(self, frame: np.ndarray, channels: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Says what each pixel of a frame hears: of values [H, W, C] a weighted sum over all pixels."""
+    shape = (*frame.shape[:2], channels)
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32) / self.bilateral_deviation
+    lattice = Lattice(np.dstack([columns, rows, frame / self.color_deviation]).reshape(-1, 5))
+
+    def over_pairs(values: np.ndarray) -> np.ndarray:
+      return lattice(values.reshape(-1, channels)).reshape(shape)
+
+    ones = np.ones(shape, np.float32)  # Arrays of one shape are multiplied fastest.
+    root_pairs, root_places = _root(over_pairs(ones)), _root(self._over_places(ones))
+    of_pairs, of_places = self.bilateral_weight * root_pairs, self.position_weight * root_places
+
+    def messages(values: np.ndarray) -> np.ndarray:
+      heard = of_pairs * over_pairs(root_pairs * values)
+      heard += of_places * self._over_places(root_places * values)
+      return heard
+
+    return messages
 
   def _over_places(self, values: np.ndarray) -> np.ndarray:
     """The kernel of positions applied to [H, W, C]; beyond the frame there is nothing."""
@@ -88,9 +106,9 @@ class DenseCRF:
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-  """Over the last axis; scores of probabilities and of bounded messages need no shift."""
+  """Over the last axis and one more class, whose score is 0; bounded scores need no shift."""
   weights = np.exp(scores)
-  return weights / (weights @ np.ones((weights.shape[-1], 1), weights.dtype))
+  return weights / (1 + weights @ np.ones((weights.shape[-1],) * 2, weights.dtype))
 
 
 def _root(sums: np.ndarray) -> np.ndarray:

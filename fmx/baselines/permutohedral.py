@@ -28,22 +28,29 @@ class Lattice:
       ValueError: they are spread over more deviations than a lattice of d dimensions can number.
     """
     nearest, rank, weights = _simplices(np.asarray(points, np.float32).T)
-    corners, steps = _numbered(nearest, rank)
-    unique, index = np.unique(corners.T, return_inverse=True)
+    numbers, steps = _numbered(nearest, rank)
     size, number = weights.shape
+    weights = weights.T.ravel()
+    unique, order, ends = _sorted(numbers.T.ravel())
+    index = np.empty(len(order), np.int32)
+    index[order] = np.repeat(np.arange(len(unique), dtype=np.int32), np.diff(ends))
     # A point's corners are all different, so there are no two entries in one place.
-    entries = weights.T.ravel(), index.ravel().astype(np.int32), size * np.arange(number + 1)
+    entries = weights, index, size * np.arange(number + 1)
     self.slice = sparse.csr_array(entries, shape=(number, len(unique)))
-    self.splat = self.slice.T.tocsr()
+    entries = weights[order], order // size, ends
+    self.splat = sparse.csr_array(entries, shape=(len(unique), number))
     self.before, self.after = _neighbours(unique, steps)
 
   def __call__(self, values: np.ndarray) -> np.ndarray:
-    """Filters values [N, C]; returns them in the same shape, float32."""
+    """Filters values [N, C]; returns them in the same shape, float32.
+
+    The corners are blurred fastest where 4 C is a power of two: NumPy takes such rows whole.
+    """
     found = self.splat @ np.asarray(values, np.float32)
     found = np.concatenate([found, np.zeros_like(found[:1])])  # What is beyond the corners.
     for before, after in zip(self.before, self.after):
-      blurred = found[before]
-      blurred += found[after]
+      blurred = found.take(before, axis=0)
+      blurred += found.take(after, axis=0)
       blurred *= 0.5
       found[:-1] += blurred
     return self.slice @ found[:-1]
@@ -66,7 +73,8 @@ def _simplices(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   # slicing together have deviation 1.
   scaled = points * ((d + 1) * np.sqrt(2 / 3) / np.sqrt(axes * (axes + 1))).astype(np.float32)
   elevated = np.zeros((d + 1, points.shape[1]), np.float32)
-  elevated[:d] = np.cumsum(scaled[::-1], axis=0)[::-1]
+  for axis in reversed(range(d)):
+    elevated[axis] = elevated[axis + 1] + scaled[axis]
   elevated[1:] -= axes.astype(np.float32) * scaled
   elevated /= d + 1
   nearest = np.round(elevated)
@@ -108,20 +116,41 @@ def _numbered(nearest: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, np.nda
   """
   size = len(nearest)  # d + 1.
   extent = [int(of.max()) - int(of.min()) + 4 for of in nearest[:-1]]  # With all neighbours.
-  places = np.cumprod([1.0, *(size * n for n in extent)])
-  if places[-1] >= 2**62:
+  # Multiples of d + 1, so that the strides add up to one more than such a multiple, and the
+  # remainder of a number says which corner of a simplex it is of.
+  places = np.cumprod([1.0, *(size * -(-n // size) for n in extent)])
+  if size * places[-1] * rank.size >= 2**61:
     raise ValueError(
-      f'The points are spread over {places[-1]:.0e} places of a lattice: make deviations larger.'
+      f'{rank.shape[1]} points are spread over {places[-1]:.0e} places of a lattice: make '
+      'deviations larger.'
     )
   strides = np.append(places[:-1].astype(np.int64), 0)  # The last coordinate follows from others.
   first = size * np.einsum('dn,d->n', nearest.astype(np.int64), strides)
   by_rank = np.empty(rank.shape, np.int64)
   np.put_along_axis(by_rank, rank, np.broadcast_to(strides[:, None], rank.shape), axis=0)
-  corners = np.zeros(rank.shape, np.int64)
-  corners[1:] = -size * np.cumsum(by_rank[:0:-1], axis=0)
-  corners += first + np.arange(size)[:, None] * strides.sum()
+  corners = np.empty(rank.shape, np.int64)
+  corners[0] = first
+  for k in range(1, size):
+    corners[k] = corners[k - 1] - size * by_rank[size - k] + strides.sum()
   # Along an axis its own coordinate grows by d, and every other falls by 1.
   return corners, size * strides - strides.sum()
+
+
+def _sorted(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Sorts numbers [n], each together with its place, in one integer: twice as fast as by argsort.
+
+  Returns:
+    The M different numbers, ascending; the places of all in that order, int64 [n]; and where in it
+    each of the M begins, with n at the end, [M + 1].
+  """
+  low, bits = numbers.min(), len(numbers).bit_length()
+  together = (numbers - low) << bits
+  together |= np.arange(len(numbers))
+  together.sort()
+  order = together & ((1 << bits) - 1)
+  together >>= bits
+  starts = np.flatnonzero(np.diff(together, prepend=-1))
+  return together[starts] + low, order, np.append(starts, len(numbers))
 
 
 def _neighbours(unique: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmx.baselines.permutohedral import Lattice, _numbered, _simplices
+from fmx.baselines.permutohedral import Lattice, _numbered, _simplices, _sorted
 
 
 def gaussian_sums(points, values):
@@ -60,6 +60,17 @@ def test_numbers_tell_corners_apart_and_steps_lead_to_neighbours(seed, d):
         assert places[other] == number + step
       else:
         assert number + step not in places.values()
+
+
+@given(st.lists(st.integers(-(2**40), 2**40) | st.integers(-3, 3), min_size=1, max_size=70))
+def test_numbers_are_sorted_with_their_places(numbers):
+  numbers = np.array(numbers)
+  unique, order, ends = _sorted(numbers)
+  expected, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+  np.testing.assert_array_equal(unique, expected)
+  np.testing.assert_array_equal(numbers[order], np.repeat(expected, counts))
+  np.testing.assert_array_equal(np.diff(ends), counts)
+  np.testing.assert_array_equal(order[ends[:-1]], first)  # Of equal ones the first comes first.
 
 
 @pytest.mark.parametrize(('d', 'tolerance'), [(1, 0.03), (2, 0.05), (3, 0.08), (5, 0.2)])
