@@ -60,12 +60,12 @@ def blended(description: np.ndarray, new: np.ndarray, share: float) -> np.ndarra
 
 
 def likeness(descriptions: np.ndarray, others: np.ndarray) -> np.ndarray:
-  """How alike faces look: [N, D] and [M, D] to [N, M] in [-1, 1]; 0 if too little is in view."""
+  """How alike faces look: [N, D] and [M, D] to [N, M] in [-1, 1]; NaN if too little is in view."""
   known, other_known = ~np.isnan(descriptions), ~np.isnan(others)
   one, other = np.nan_to_num(descriptions), np.nan_to_num(others)
   lengths = np.sqrt((one**2 @ other_known.T) * (known @ (other**2).T))
   shared = known.astype(np.float32) @ other_known.T / max(descriptions.shape[1], 1)
-  return np.where(shared >= _LEAST_VIEW, one @ other.T / np.maximum(lengths, 1e-9), 0.0)
+  return np.where(shared >= _LEAST_VIEW, one @ other.T / np.maximum(lengths, 1e-9), np.nan)
 
 
 def _inside(matrix: np.ndarray, height: int, width: int) -> np.ndarray:

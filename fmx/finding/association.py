@@ -64,6 +64,8 @@ def associate(known: Sequence[Known], found: Sequence[Stranger]) -> dict[int, in
   """Says which found face is which known one.
 
   First those that are about where they are expected; of what is left, those that look the same.
+  Of a face that fills the frame, or is hardly in it, too little is in view to compare its looks:
+  then its place alone counts, where no other face is near.
 
   Args:
     known: Faces that were seen before.
@@ -85,8 +87,9 @@ def associate(known: Sequence[Known], found: Sequence[Stranger]) -> dict[int, in
   # Next to somebody else, seen now or a moment ago, looks say little.
   close = (gaps <= CROWD) & (frames <= BRIEF)
   crowded = np.array([face.is_crowded for face in found]) | (close.sum(axis=0) > close)
-  near &= unlike <= np.where((frames <= BRIEF) | crowded, 1 - _OTHER_LOOKS, 1 - SAME_LOOKS)
-  cost = gaps + changes + unlike + np.minimum(_AGE_COST * frames, 0.3)
+  most = np.where((frames <= BRIEF) | crowded, 1 - _OTHER_LOOKS, 1 - SAME_LOOKS)
+  near &= np.where(np.isnan(unlike), ~crowded, unlike <= most)
+  cost = gaps + changes + np.nan_to_num(unlike, nan=1.0) + np.minimum(_AGE_COST * frames, 0.3)
   pairs = _matched(np.where(near, cost, _NEVER))
   familiar = np.array([face.is_familiar for face in known])[:, None]
   alike = familiar & (unlike <= 1 - SAME_LOOKS) & (changes <= _SIZE_MOST)

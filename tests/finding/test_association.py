@@ -42,6 +42,16 @@ def test_for_a_moment_place_is_enough_and_later_it_is_not():
   assert associate([known('A', 0, frames=BRIEF + 1)], [other._replace(is_crowded=True)]) == {0: 0}
 
 
+@pytest.mark.parametrize(
+  ('place', 'crowded', 'expected'), [(5, False, {0: 0}), (5, True, {}), (900, False, {})]
+)
+def test_where_no_looks_are_in_view_the_place_counts(place, crowded, expected):
+  unknown = np.full(60, np.nan)
+  face = Stranger(Pose(float(place), 0.0, 50.0, 0.0), unknown, crowded)
+  assert associate([known('A', 0, frames=3)], [face]) == expected
+  assert associate([known('A', 0, frames=3)._replace(looks=unknown)], [face]) == expected
+
+
 def test_a_face_of_another_size_is_another_one():
   assert associate([known('A', 0)], [found('A', 0, size=160)]) == {}
 
@@ -89,6 +99,6 @@ def test_what_lies_out_of_the_frame_says_nothing():
   assert np.isnan(cut_off).any()
   assert appearance.likeness(cut_off, whole)[0, 0] > 0.85
   outside = describe(frame, Pose(-400.0, 60.0, 50.0, 0.0))
-  assert appearance.likeness(outside, whole)[0, 0] == 0
+  assert np.isnan(appearance.likeness(outside, whole)[0, 0])
   mixed = appearance.blended(cut_off, whole, 0.5)
   assert not np.isnan(mixed).any()

@@ -57,6 +57,16 @@ def test_a_frame_counts_as_seen_next_to_a_look_that_saw_it():
   assert course.is_seen.tolist() == [True] * 5  # Overlooked in between.
 
 
+@pytest.mark.parametrize('size', [60.0, 140.0, 260.0])
+def test_a_face_is_the_same_one_however_much_of_it_the_frame_shows(size):
+  follower = Follower()
+  for start in range(0, 30, 5):
+    follower, courses = step(follower, everywhere(found_at(80.0, 60.0, size=size)), start)
+    assert [course.key for course in courses] == [1]
+    assert courses[0].is_seen.all()
+  assert [track.id for track in follower.tracks] == [1]
+
+
 def moved(**change):
   return dataclasses.replace(found_at(40.0, 60.0).pose, **change)
 
