@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import drawn_scenes
 import jax
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import tiny_weights
 
 from configs import extract
 from fmx import FaceMaskExtractor, pretrained, weights
+from fmx.example import clip
 from fmx.extraction import job
 from fmx.pretrained import making
 
@@ -184,3 +186,29 @@ def test_the_networks_that_ship_are_whole_and_small():
   texts = [path.read_text() for path in folder.glob('*.json')]
   assert len(texts) == 4
   assert not any(place in text for text in texts for place in ('/home/', '/root/', '/tmp/', '"~/'))
+
+
+POOR_LIGHT = {
+  'dark': lambda frame: 0.03 * frame,
+  'fog': lambda frame: 190 + 0.08 * frame,
+  'red': lambda frame: frame * (0.4, 0.02, 0.02),
+}
+
+
+@pytest.fixture(scope='module')
+def portrait():
+  """Frames of the embedded clip, their masks, and who made them."""
+  extract_from = FaceMaskExtractor()
+  frames = [frame for frame, _ in zip(clip.frames(), range(10))]
+  return frames, [masks.labels for masks in extract_from(frames)], extract_from
+
+
+@pytest.mark.skipif(not SHIPS, reason='no networks ship with this copy')
+@pytest.mark.parametrize('light', POOR_LIGHT)
+def test_masks_hold_in_poor_light(light, portrait):
+  frames, in_fair_light, extract_from = portrait
+  dim = [np.rint(POOR_LIGHT[light](frame)).astype(np.uint8) for frame in frames]
+  for masks, expected in zip(extract_from(dim), in_fair_light, strict=True):
+    assert drawn_scenes.iou(masks.labels > 0, expected > 0) > 0.85
+    for class_id in (2, 3):  # Eyes and lips.
+      assert drawn_scenes.iou(masks.labels == class_id, expected == class_id) > 0.5

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fmx.data.levels import stretched
 from fmx.engines import choice
 from fmx.finding.found import Found, apart, decoded
 from fmx.finding.second_look import DOUBTED, doubted, reviewed, seen_again, views
@@ -98,7 +99,7 @@ class Finder:
 
 
 def letterboxed(frames: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:
-  """Frames at the size that the network sees, at the upper left of black canvases.
+  """Frames at the size that the network sees, in fair light, at the upper left of black canvases.
 
   Args:
     frames: uint8 [N, H, W, 3].
@@ -115,5 +116,6 @@ def letterboxed(frames: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndar
   canvases = np.zeros((number, canvas[1], canvas[0], 3), np.uint8)
   how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
   for frame, out in zip(frames, canvases, strict=True):
-    out[: size[1], : size[0]] = cv2.resize(np.ascontiguousarray(frame), size, interpolation=how)
+    small = cv2.resize(np.ascontiguousarray(frame), size, interpolation=how)
+    out[: size[1], : size[0]] = stretched(small[None])[0]
   return canvases, np.array(size) / (width, height)

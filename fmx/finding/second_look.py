@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fmx.data.levels import stretched
 from fmx.finding.found import Found, decoded
 from tfds_300vw.pose import MIRRORED, Pose, move, roll_of
 
@@ -40,6 +41,7 @@ def views(frame: np.ndarray, face: Found) -> list[np.ndarray]:
     shift = matrix[:, 2] + matrix[:, :2] @ (0.5 / ratio - 0.5)
     frame, matrix = smaller, np.column_stack([matrix[:, :2] / ratio, shift])
   view = cv2.warpAffine(np.ascontiguousarray(frame), matrix, (SIDE, SIDE))
+  (view,) = stretched(view[None])
   return [view, view[:, ::-1]]
 
 

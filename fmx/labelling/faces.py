@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from fmx.data.levels import stretched
 from fmx.finding.tracks import Course
 from fmx.finding.verification import Evidence, examine, face_piece
 from fmx.labelling import parts
@@ -127,7 +128,8 @@ def read_faces(
     last = [known[course.key].last.gray for course in courses]
     times = times_to_look([np.stack([a, *b]) for a, b in zip(last, grays)], skip)
   carry = stack([known[c.key].carry if c.key in known else None for c in courses])
-  probs, carry = predictor.probabilities(video[:, times], carry)
+  shown = np.stack([stretched(of_face) for of_face in video[:, times]])
+  probs, carry = predictor.probabilities(shown, carry)
   states = unstack(carry, len(courses))
   size = frames[0].shape[:2]
   return [_read(*each, times, size) for each in zip(courses, crops, grays, probs, states)]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from fmx.data.levels import stretched
 from fmx.labelling.crops import Crop, crop_of, images
 from fmx.labelling.predictor import Predictor, stack, unstack
 from fmx.models.heads import State
@@ -81,7 +82,7 @@ def look_closer(
     if not found:
       continue
     carry = stack([previous[face].get((region, number)) for face, number, _ in found])
-    video = np.stack([images(of_part, frames) for _, _, of_part in found])
+    video = np.stack([stretched(images(of_part, frames)) for _, _, of_part in found])
     probs, after = predictor.probabilities(video, carry)
     for (face, number, of_part), its_probs, state in zip(found, probs, unstack(after, len(found))):
       views[face].append(PartView(region, number, of_part, its_probs))

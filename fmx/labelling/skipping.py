@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fmx.data.levels import levels, missing_gain
+
 # Grey levels by which a skipped frame may differ from those around it, by their number in a row.
 _ALIKE = {1: 20.0, 2: 15.0}
 _SMALL = 24  # Pixels along a side of the pictures that are compared ...
@@ -45,9 +47,10 @@ def _may_skip(ways: np.ndarray, start: int, stop: int) -> bool:
 
 
 def _differences(crops: np.ndarray) -> np.ndarray:
-  """By how many grey levels crops differ where they differ most: [n, n]."""
+  """By how many grey levels crops differ where they differ most, in fair light: [n, n]."""
   small = np.stack(
     [cv2.resize(crop, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).ravel() for crop in crops]
   ).astype(np.float32)
   differences = np.abs(small[:, None] - small)
-  return np.partition(differences, -_WORST, axis=-1)[..., -_WORST:].mean(axis=-1)
+  worst = np.partition(differences, -_WORST, axis=-1)[..., -_WORST:].mean(axis=-1)
+  return np.median(missing_gain(*levels(small[..., None]))) * worst

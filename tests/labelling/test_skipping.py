@@ -33,8 +33,10 @@ def seen(monkeypatch):
 
 
 def crops(*grays):
-  """Of the last frame before a window and those in it, each of one grey level."""
-  return np.stack([np.full((96, 96), gray, np.uint8) for gray in grays])
+  """Of the last frame before a window and those in it, each of one grey level in fair light."""
+  found = np.stack([np.full((96, 96), gray, np.uint8) for gray in grays])
+  found[:, :8], found[:, -8:] = 0, 255
+  return found
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,17 @@ def crops(*grays):
 )
 def test_networks_look_where_a_face_is_unlike_those_around(grays, most, expected):
   assert times_to_look([crops(*grays)], most) == expected
+
+
+def test_in_poor_light_less_is_much():
+  opening = crops(*[80] * 6)
+  opening[2:, 60:72, 40:56] = 10
+  assert times_to_look([opening // 5], 2) == [0, 1, 4]
+  assert times_to_look([opening // 12 + 160], 2) == [0, 1, 4]
+  # Were the crops not dark or pale, so little would be nothing.
+  lit = opening // 5
+  lit[:, :8], lit[:, -8:] = 0, 255
+  assert times_to_look([lit], 2) == [2, 4]
 
 
 def test_a_change_of_a_small_part_counts_and_one_face_is_enough():
@@ -134,7 +147,7 @@ def assert_right(video, found, least=0.85):
 
 
 def test_masks_of_frames_that_are_skipped_lie_on_the_face(seen):
-  video = video_of({'Ann': (90 + 0.8 * i, 75, 70, 0.3 * i)} for i in range(40))
+  video = video_of({'Ann': (90 + 0.6 * i, 75, 70, 0.2 * i)} for i in range(40))
   found = extract(video)
   assert_right(video, found)
   assert {face.verdict for masks in found for face in masks.faces} == {'good'}
