@@ -20,6 +20,7 @@ DOUBTED = (0.2, 0.52)  # Confidence, at the first look, of what is looked at aga
 MOST = 12  # Faces of a frame that are.
 SIDE = 128  # Pixels of the upright view,
 MARGIN = 2.0  # and what that shows, over the size of the face.
+LEAST_RANGE = 30.0  # Grey levels of each channel: spreading more makes faces of bare walls.
 _LEAST = 0.05  # Confidence of what the second look takes for the face,
 _NEAR = 0.35  # which may be so far from the middle, over the size,
 _ALIKE = 0.6  # and so much smaller, or larger by as much.
@@ -41,7 +42,7 @@ def views(frame: np.ndarray, face: Found) -> list[np.ndarray]:
     shift = matrix[:, 2] + matrix[:, :2] @ (0.5 / ratio - 0.5)
     frame, matrix = smaller, np.column_stack([matrix[:, :2] / ratio, shift])
   view = cv2.warpAffine(np.ascontiguousarray(frame), matrix, (SIDE, SIDE))
-  (view,) = stretched(view[None])
+  (view,) = stretched(view[None], LEAST_RANGE)
   return [view, view[:, ::-1]]
 
 

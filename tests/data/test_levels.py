@@ -32,6 +32,13 @@ def test_what_is_dark_or_pale_is_spread(dim):
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.98
 
 
+def test_the_range_that_is_wanted_may_be_another():
+  pale = 100 + frames() // 5
+  np.testing.assert_allclose(spans(stretched(pale)), 90, atol=6)
+  assert stretched(pale, 30.0) is pale
+  np.testing.assert_allclose(spans(stretched(100 + frames() // 20, 30.0)), 30, atol=4)
+
+
 def test_only_the_weak_channels_of_coloured_light_are_spread():
   red = frames()
   red[..., 1:] //= 10
