@@ -27,7 +27,7 @@ from tfds_300vw.video import Frame
 from tfds_300vw.video_writer import LabelWriter, VideoWriter
 
 LINES, STATE = 'frames.jsonl', 'state.pickle'
-_PRESET = 'veryfast'  # As large as with 'medium', in less than half of the time.
+_PRESET, _CRF = 'superfast', 20  # As good as 'veryfast' with 18, a third larger, in half the time.
 PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
 
 
@@ -152,7 +152,7 @@ class Overlay:
   def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
     """As `Layer.open_part`."""
     with VideoWriter(
-      folder / OVERLAY, self._rate, preset=_PRESET, pixel_aspect=self._pixel_aspect
+      folder / OVERLAY, self._rate, crf=_CRF, preset=_PRESET, pixel_aspect=self._pixel_aspect
     ) as writer:
       yield lambda labelled: writer.write(paint(labelled.frame.image, labelled.masks.labels))
 
