@@ -59,7 +59,8 @@ def look(finder: Finder, frames: Sequence[np.ndarray], times: Sequence[int]) -> 
   """
   if not times:
     return {}
-  found = finder(np.stack([frames[time] for time in times]))
+  shown = [frames[time] for time in times]
+  found = finder(np.stack(shown) if len(shown) > 1 else shown[0][None])  # One is not copied.
   return {time: distinct(of_frame) for time, of_frame in zip(times, found, strict=True)}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fmx.data.cutting import cut
 from fmx.data.levels import stretched
 from fmx.finding.found import Found, decoded
 from tfds_300vw.pose import MIRRORED, Pose, move, roll_of
@@ -34,14 +35,7 @@ def doubted(faces: Sequence[Found]) -> list[Found]:
 
 def views(frame: np.ndarray, face: Found) -> list[np.ndarray]:
   """The upright view of a face, black around the frame, and its mirror image: uint8 [S, S, 3]."""
-  matrix = _matrix(face)
-  scale = np.sqrt(np.linalg.det(matrix[:, :2]))
-  if scale < 0.6:  # Warping alone would leave pixels out.
-    smaller = cv2.resize(frame, None, fx=scale * 1.3, fy=scale * 1.3, interpolation=cv2.INTER_AREA)
-    ratio = np.array(smaller.shape[1::-1]) / frame.shape[1::-1]
-    shift = matrix[:, 2] + matrix[:, :2] @ (0.5 / ratio - 0.5)
-    frame, matrix = smaller, np.column_stack([matrix[:, :2] / ratio, shift])
-  view = cv2.warpAffine(np.ascontiguousarray(frame), matrix, (SIDE, SIDE))
+  view = cut(frame, _matrix(face), SIDE)
   (view,) = stretched(view[None], LEAST_RANGE)
   return [view, view[:, ::-1]]
 

@@ -6,7 +6,6 @@ to `fmx.finding` for boxes and to `faces` for the labels of each face (`predicto
 which a face is lost, `skipping` says which frames need no look, `steadying` takes the flicker out,
 and `pieces` has the masks; `frame_masks` puts the faces of a frame together; `openings` measures
 them and `blinks` tells when an eye blinks.
-The room imports `fmx.finding`, `fmx.models`, `fmx.weights`, and `cutting`, `levels` and `transforms` of
-`fmx.data`; whoever
-evaluates or writes files imports it.
+The room imports `fmx.finding`, `fmx.models`, `fmx.weights`, and `cutting`, `levels` and
+`transforms` of `fmx.data`; whoever evaluates or writes files imports it.
 """
