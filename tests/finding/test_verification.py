@@ -86,6 +86,23 @@ def test_a_mouth_below_the_frame_need_not_be_seen():
   assert judge(crop() * inside, inside, confidence=0.86)[0]
 
 
+def test_a_face_that_the_frame_cuts_off_at_the_lips_has_a_faces_shape_if_it_is_sure():
+  lips = int(points()[3:, 1].mean())
+  inside = EVERYWHERE.copy()
+  inside[lips + 2 :] = False
+  labels = crop() * inside
+  labels[np.isin(labels, (3, 4))] = 1  # So little of the mouth is left that it is none.
+
+  def has_shape(labels, confidence=0.95):
+    return examine(labels, points(), inside, margin=MARGIN, confidence=confidence).has_shape
+
+  assert has_shape(labels)
+  assert not has_shape(labels, confidence=0.86)
+  assert not has_shape(np.minimum(labels, 1))  # Nor has it eyes.
+  whole = np.minimum(crop(), 2)
+  assert not examine(whole, points(), EVERYWHERE, margin=MARGIN, confidence=0.95).has_shape
+
+
 def test_a_few_pixels_are_no_mouth():
   labels = np.minimum(crop(), 1)
   labels[56:58, 44:52] = 3  # 16 pixels; a mouth has at least 0.013 x (96 / 1.45)^2 = 57.
