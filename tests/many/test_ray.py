@@ -50,7 +50,9 @@ def clips(tmp_path_factory):
 
 def made(clips, tmp_path, **changes):
   config = extract_many.get_config()
-  config.videos, config.weights = str(clips), str(tmp_path)
+  weights = tmp_path / 'weights'  # Nobody reads them, but they must not change meanwhile.
+  weights.mkdir(exist_ok=True)
+  config.videos, config.weights = str(clips), str(weights)
   config.extraction.engine = 'xla'
   config.update_from_flattened_dict({n.replace('__', '.'): v for n, v in changes.items()})
   return config.lock()
