@@ -108,6 +108,10 @@ class Follower:
     ]
     return follower, courses
 
+  def expected(self, time: int) -> list[Pose]:
+    """Where the faces that are shown will be in a frame, by its index."""
+    return [motion.pose_of(track.expected(time)) for track in self.tracks if track.is_shown]
+
   def expects(self, face: Found, time: int) -> bool:
     """Whether a find in a frame, by its index, is about where a face is that is shown."""
     return any(track.is_shown and track.meets(face.pose, time) for track in self.tracks)

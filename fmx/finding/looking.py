@@ -14,6 +14,7 @@ from tfds_300vw.pose import Pose, move
 
 _TURNS = (-60.0, 60.0, 180.0)  # Degrees.
 _TILE = 0.6  # Of a side of the frame; four tiles overlap by a third.
+_AROUND = 2.0  # Sizes of a face, either way, that a part of the frame around it shows.
 _LEAST_TILE = 160  # Pixels of a tile's longer side: smaller ones show nothing new.
 ONE = 0.5  # Shared area from which two finds are one face.
 
@@ -102,6 +103,25 @@ def look_into_parts(finder: Finder, frame: np.ndarray) -> list[Seen]:
       for face in found
     ]
   )
+
+
+def look_around(finder: Finder, frame: np.ndarray, pose: Pose) -> list[Seen]:
+  """What the finder sees in the part of a frame around a pose; otherwise as `look_harder`.
+
+  A face so large that such a part would not be enlarged has none.
+  """
+  height, width = frame.shape[:2]
+  half = _AROUND * pose.size
+  if 2 * half > _TILE * max(height, width):
+    return []
+  x, y, right, bottom = (
+    max(round(edge), 0) for edge in (pose.x - half, pose.y - half, pose.x + half, pose.y + half)
+  )
+  part = frame[y:bottom, x:right]
+  if not part.size:
+    return []
+  (found,) = finder(part[None])
+  return distinct([_moved(face, np.array([[1.0, 0, x], [0, 1, y]])) for face in found])
 
 
 def look_upside_down(

@@ -12,11 +12,13 @@ from fmx.finding.looking import (
   Finder,
   Found,
   distinct,
+  look_around,
   look_harder,
   look_into_parts,
   look_upside_down,
 )
 from fmx.finding.overlap import shared
+from tfds_300vw.pose import Pose
 
 Looks = dict[int, list]  # Found faces by position in the window.
 _CLOSE = 0.25  # Shared area from which a hanging head and another find cannot both be right.
@@ -67,6 +69,27 @@ def add_smaller(finder: Finder, frames: Sequence[np.ndarray], looks: Looks, time
   ]
   looks[time] = [*looks[time], *smaller]
   return bool(smaller)
+
+
+def add_followed(
+  finder: Finder,
+  frames: Sequence[np.ndarray],
+  looks: Looks,
+  expected: Callable[[int], Sequence[Pose]],
+) -> None:
+  """Adds small faces that are followed and that only enlarged parts of frames show.
+
+  Args:
+    finder: The finder.
+    frames: Of the window, uint8 [H, W, 3].
+    looks: What it saw; is changed.
+    expected: Where faces should be at a position.
+  """
+  for time, seen in looks.items():
+    for pose in expected(time):
+      if not any(shared(face.pose, pose) > _CLOSE for face in seen):
+        seen = distinct([*seen, *look_around(finder, frames[time], pose)])
+    looks[time] = seen
 
 
 def add_harder(

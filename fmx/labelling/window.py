@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from fmx.finding.follower import Follower
 from fmx.finding.looking import Finder, Found, look
-from fmx.finding.looking_again import Looks, Pause, add_hanging, add_harder, add_smaller
+from fmx.finding.looking_again import (
+  Looks,
+  Pause,
+  add_followed,
+  add_hanging,
+  add_harder,
+  add_smaller,
+)
 from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
 from fmx.labelling import frame_masks
@@ -27,6 +34,7 @@ from fmx.labelling.pieces import draw_faces
 from fmx.labelling.predictor import Predictor
 from fmx.labelling.steadying import STEADINESS
 from fmx.labelling.verdicts import Verdicts, verdicts_of
+from tfds_300vw.pose import Pose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +181,7 @@ def label_window(
   if first.is_empty() and not first.failed() and harder.left:
     harder = harder.shorter()  # Nothing was there, and nothing is.
   elif first.failed() or first.is_empty() or missed:
-    _look_again(finder, frames, looks, first)
+    _look_again(finder, frames, looks, first, lambda time: before.follower.expected(start + time))
     found = _go_through_again(frames, before, looks, predictors, start, first)
     harder = harder.after(helped=not found.is_empty())
   doubted = found.bridged(before, options.bridge)
@@ -211,10 +219,17 @@ def _first_looks(
   return looks, parts
 
 
-def _look_again(finder: Finder, frames: Sequence[np.ndarray], looks: Looks, first: _Pass) -> None:
-  """Adds what the finder sees in the other frames, and where it looks harder."""
+def _look_again(
+  finder: Finder,
+  frames: Sequence[np.ndarray],
+  looks: Looks,
+  first: _Pass,
+  expected: Callable[[int], Sequence[Pose]],
+) -> None:
+  """Adds what the finder sees in the other frames, around known faces, and looking harder."""
   times = sorted(looks)
   looks |= look(finder, frames, [time for time in range(len(frames)) if time not in looks])
+  add_followed(finder, frames, looks, expected)
   if first.overlooks_all(looks):
     add_harder(finder, frames, looks, times)
   add_hanging(finder, frames, looks, first.has_mask, margin=0.0)

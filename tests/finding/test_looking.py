@@ -83,3 +83,26 @@ def test_enlarged_parts_are_looked_at_where_the_frame_is_large():
   (face,) = looking.look_harder(short_sighted, frame)
   np.testing.assert_allclose([face.pose.x, face.pose.y], [150, 90], atol=1)
   assert looking.look_harder(short_sighted, frame[:100, :120]) == []
+
+
+def only_enlarged(frames):
+  """Finds the red dot in images of at most 100 pixels along a side."""
+  return dots(frames) if max(frames.shape[1:3]) <= 100 else [[] for _ in frames]
+
+
+@pytest.mark.parametrize(('x', 'y'), [(150, 90), (160, 95), (142, 80)])
+def test_a_small_face_is_found_in_the_part_around_where_it_should_be(x, y):
+  frame = marked(np.zeros((200, 300, 3), np.uint8), 0.0)
+  assert only_enlarged(frame[None]) == [[]]
+  (face,) = looking.look_around(only_enlarged, frame, Pose(x, y, 24.0, 0.0))
+  np.testing.assert_allclose([face.pose.x, face.pose.y], [150, 90], atol=1)
+  np.testing.assert_allclose(face.points, np.tile([150, 90], (5, 1)), atol=1)
+
+
+@pytest.mark.parametrize('pose', [(150, 90, 60.0), (-70, 90, 24.0), (150, 290, 24.0)])
+def test_nothing_is_looked_at_around_large_faces_or_beyond_the_frame(pose):
+  def finder(frames):
+    raise AssertionError('It was asked.')
+
+  frame = np.zeros((200, 300, 3), np.uint8)
+  assert looking.look_around(finder, frame, Pose(*pose, 0.0)) == []

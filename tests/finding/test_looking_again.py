@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from drawn_scenes import found_at
 
-from fmx.finding.looking_again import add_hanging
+from fmx.finding.looking_again import add_followed, add_hanging
+from tfds_300vw.pose import Pose
 
 FRAMES = [np.zeros((120, 160, 3), np.uint8) for _ in range(3)]
 for _frame in FRAMES:
@@ -75,3 +76,26 @@ def test_a_hanging_head_where_nothing_is_seen_upright_is_not_believed():
   unsure = found_at(30.0, 60.0, confidence=0.5)
   (found,) = after(Hanging(found_at(120.0, 60.0, confidence=0.7)), unsure, times=(1,))
   assert found == [(30, 60, False)]
+
+
+def test_followed_faces_that_were_not_seen_are_looked_for_where_they_should_be():
+  asked = []
+
+  def finder(frames):
+    asked.append(frames.shape[1:3])
+    return [[found_at(20.0, 20.0, size=12.0)]]
+
+  looks = {0: [], 1: [found_at(61.0, 60.0, size=12.0)], 2: [found_at(100.0, 60.0, size=12.0)]}
+  add_followed(finder, FRAMES, looks, lambda time: [Pose(60.0 + time, 60.0, 12.0, 0.0)])
+  assert asked == [(48, 48)] * 2  # Where it was seen nobody looks again.
+  assert [[(f.pose.x, f.pose.y) for f in looks[time]] for time in range(3)] == [
+    [(56, 56)],
+    [(61, 60)],
+    [(100, 60), (58, 56)],
+  ]
+
+
+def test_where_no_face_is_followed_nobody_looks():
+  looks = {0: [found_at(60.0, 60.0)]}
+  add_followed(Hanging(), FRAMES, looks, lambda time: [])
+  assert [face.pose.x for face in looks[0]] == [60]
