@@ -54,5 +54,11 @@ def levels(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def missing_gain(low: np.ndarray, high: np.ndarray, least_range: float = FAIR_RANGE) -> np.ndarray:
-  """By how much values between these have to be spread; 1 where they are far enough apart."""
+  """By how much values between these have to be spread; 1 where they are far enough apart.
+
+  Args:
+    low: Grey levels, from `levels`.
+    high: Likewise.
+    least_range: How far apart they must be.
+  """
   return np.clip(least_range / np.maximum(high - low, 1), 1, _MOST_GAIN)

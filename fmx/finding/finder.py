@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from fmx.data.levels import stretched
 from fmx.engines import choice
 from fmx.finding.found import Found, apart, decoded
-from fmx.finding.second_look import DOUBTED, LEAST_RANGE, doubted, reviewed, seen_again, views
+from fmx.finding.second_look import DOUBTED, doubted, in_fair_light, reviewed, seen_again, views
 from fmx.weights import FinderModel
 
 __all__ = ['Finder', 'Found']
@@ -117,5 +116,5 @@ def letterboxed(frames: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndar
   how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
   for frame, out in zip(frames, canvases, strict=True):
     small = cv2.resize(np.ascontiguousarray(frame), size, interpolation=how)
-    out[: size[1], : size[0]] = stretched(small[None], LEAST_RANGE)[0]
+    out[: size[1], : size[0]] = in_fair_light(small)
   return canvases, np.array(size) / (width, height)

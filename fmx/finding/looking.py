@@ -98,9 +98,9 @@ def look_into_parts(finder: Finder, frame: np.ndarray) -> list[Seen]:
   parts = np.stack([frame[y : y + tile[1], x : x + tile[0]] for x, y in corners])
   return distinct(
     [
-      _moved(face, np.array([[1.0, 0, x], [0, 1, y]]))
-      for (x, y), found in zip(corners, finder(parts), strict=True)
-      for face in found
+      face
+      for corner, found in zip(corners, finder(parts), strict=True)
+      for face in _shifted(found, *corner)
     ]
   )
 
@@ -121,7 +121,7 @@ def look_around(finder: Finder, frame: np.ndarray, pose: Pose) -> list[Seen]:
   if not part.size:
     return []
   (found,) = finder(part[None])
-  return distinct([_moved(face, np.array([[1.0, 0, x], [0, 1, y]])) for face in found])
+  return distinct(_shifted(found, x, y))
 
 
 def look_upside_down(
@@ -156,6 +156,11 @@ def _turn(height: int, width: int, degrees: float) -> tuple[np.ndarray, tuple[in
   size = np.ceil([width * cos + height * sin, width * sin + height * cos]).astype(int)
   matrix[:, 2] += (size - (width, height)) / 2
   return matrix, (int(size[0]), int(size[1]))
+
+
+def _shifted(found: Sequence[Found], x: int, y: int) -> list[Seen]:
+  """Finds in a part of a frame, whose upper left pixel is at x and y of it, in pixels of that."""
+  return [_moved(face, np.array([[1.0, 0, x], [0, 1, y]])) for face in found]
 
 
 def _moved(face: Found, matrix: np.ndarray) -> Seen:

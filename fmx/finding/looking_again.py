@@ -21,7 +21,7 @@ from fmx.finding.overlap import shared
 from tfds_300vw.pose import Pose
 
 Looks = dict[int, list]  # Found faces by position in the window.
-_CLOSE = 0.25  # Shared area from which a hanging head and another find cannot both be right.
+_CLOSE = 0.25  # Shared area from which two faces cannot both be there.
 # The finder takes hanging heads for upright ones, less surely than turned frames show them: by 0.2
 # in 18 of 28 photographs turned by half a turn; of 47 upright ones by 0.1 in none the other way.
 SURER, _SURE = 0.2, 0.75
@@ -87,7 +87,7 @@ def add_followed(
   """
   for time, seen in looks.items():
     for pose in expected(time):
-      if not any(shared(face.pose, pose) > _CLOSE for face in seen):
+      if not _in_place_of(pose, seen):
         seen = distinct([*seen, *look_around(finder, frames[time], pose)])
     looks[time] = seen
 
@@ -138,16 +138,16 @@ def add_hanging(
     surer = [
       face
       for face in look_upside_down(finder, frames, [time])[time]
-      if (there := _in_place_of(face, looks[time]))
-      and not _in_place_of(face, sure)
+      if (there := _in_place_of(face.pose, looks[time]))
+      and not _in_place_of(face.pose, sure)
       and all(face.confidence > other.confidence + margin for other in there)
     ]
     if not surer:
       return
-    kept = [face for face in looks[time] if not _in_place_of(face, surer)]
+    kept = [face for face in looks[time] if not _in_place_of(face.pose, surer)]
     looks[time] = distinct([*kept, *surer])
 
 
-def _in_place_of(face: Found, others: Sequence[Found]) -> list[Found]:
-  """The finds that cannot be right beside one."""
-  return [other for other in others if shared(face.pose, other.pose) > _CLOSE]
+def _in_place_of(pose: Pose, found: Sequence[Found]) -> list[Found]:
+  """The finds that cannot be right beside a face."""
+  return [face for face in found if shared(pose, face.pose) > _CLOSE]

@@ -21,7 +21,7 @@ DOUBTED = (0.2, 0.52)  # Confidence, at the first look, of what is looked at aga
 MOST = 12  # Faces of a frame that are.
 SIDE = 128  # Pixels of the upright view,
 MARGIN = 2.0  # and what that shows, over the size of the face.
-LEAST_RANGE = 30.0  # Grey levels of each channel: spreading more makes faces of bare walls.
+_LEAST_RANGE = 30.0  # Grey levels of each channel: spreading more makes faces of bare walls.
 _LEAST = 0.05  # Confidence of what the second look takes for the face,
 _NEAR = 0.35  # which may be so far from the middle, over the size,
 _ALIKE = 0.6  # and so much smaller, or larger by as much.
@@ -33,10 +33,14 @@ def doubted(faces: Sequence[Found]) -> list[Found]:
   return sorted(doubts, key=lambda face: -face.confidence)[:MOST]
 
 
+def in_fair_light(picture: np.ndarray) -> np.ndarray:
+  """A picture as the finder's network wants to see it, uint8 [H, W, 3]."""
+  return stretched(picture[None], _LEAST_RANGE)[0]
+
+
 def views(frame: np.ndarray, face: Found) -> list[np.ndarray]:
   """The upright view of a face, black around the frame, and its mirror image: uint8 [S, S, 3]."""
-  view = cut(frame, _matrix(face), SIDE)
-  (view,) = stretched(view[None], LEAST_RANGE)
+  view = in_fair_light(cut(frame, _matrix(face), SIDE))
   return [view, view[:, ::-1]]
 
 

@@ -23,7 +23,7 @@ LEAST_MOUTH = 0.013  # Area over the square of the face's size; 0.018 to 0.105.
 # Confidence with which a mouth alone will do (0.89 and more), or eyes alone: of those none has no
 # mouth, and masks of hanging heads that are taken for upright ones have 0.86 to 0.88.
 MOUTH_ALONE, EYES_ALONE = 0.85, 0.9
-LIPS = 0.15  # From their middle down to where there must be frame to show a mouth.
+BELOW_LIPS = 0.15  # From their middle down to where there must be frame to show a mouth.
 LEAST_SHARED = 0.6  # IoU of a mask that the frame cuts off and a usual one; 0.73 to 0.91.
 # Without the finder a mask must be more like a face.
 SURE_SHIFT, SURE_GROWTH = 0.25, np.log(1.25)
@@ -140,7 +140,7 @@ def examine(
     and has_order
   )
   offset = np.zeros(3) if is_cut else offset
-  ends_at_lips = _is_outside(lips + (0, LIPS * unit), inside)
+  ends_at_lips = _is_outside(lips + (0, BELOW_LIPS * unit), inside)
   is_marked_above = ends_at_lips and has_eye and confidence >= EYES_ALONE
   has_shape = is_solid and (has_order or is_marked_above)
   return Evidence(bool(is_face), bool(is_sure), offset, bool(has_shape), bool(is_like))
