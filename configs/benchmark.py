@@ -5,7 +5,7 @@
 The input pipeline is timed too if `--config.data.data_dir` holds the dataset.
 --config.benchmark.against=earlier/benchmark.json compares, .profile=True says where the time goes,
 .devices=1,2,4 how training gets faster with devices, .peers=True how fast the same FCN is in
-PyTorch and ONNX Runtime (extras `torch` and `onnx`). docs/speed.md says how to read it.
+PyTorch, ONNX Runtime and OpenVINO (extras `torch` and `cpu`). docs/speed.md says how to read it.
 """
 
 from ml_collections import ConfigDict

@@ -202,8 +202,8 @@ def extraction() -> ConfigDict:
   # Any of 'overlay', 'masks', 'measurements', 'cutout' and 'coco'.
   config.outputs = ('overlay', 'masks', 'measurements')
   config.masks = 'png'  # 'png': a file each frame. 'video': one lossless video.
-  # What runs the networks: 'xla', 'onnxruntime' (extra `onnx`; on the CPU), or 'auto': ONNX Runtime
-  # on machines without a GPU that have it.
+  # What runs the networks: 'xla', 'onnxruntime' or 'openvino' (extra `cpu`; on the CPU), or 'auto',
+  # the quickest that is installed: docs/speed.md.
   config.engine = 'auto'
   # Frames after one in which the finder saw a face, in which it does not look while masks are sure
   # without it. Of a window of 5 frames: all of them, so that less than 5 saves nothing.

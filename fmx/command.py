@@ -125,9 +125,9 @@ def make_parser() -> Parser:
   )
   parser.add_argument(
     '--engine',
-    choices=('auto', 'xla', 'onnxruntime'),
+    choices=('auto', 'xla', 'onnxruntime', 'openvino'),
     default='auto',
-    help='what runs the networks; auto: onnxruntime without a GPU, if it is installed',
+    help='what runs the networks; auto: the quickest that is installed',
   )
   parser.add_argument(
     '--bridge',

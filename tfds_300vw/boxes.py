@@ -7,6 +7,7 @@ pixel centres: the point (3, 5) is the middle of the pixel whose box is (3, 5, 4
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 FACE_MARGIN = 1.3  # The face crop's side over the mean side of the landmarks' bounding box.
@@ -189,10 +190,8 @@ def mask_box(mask: np.ndarray) -> np.ndarray | None:
     raise ValueError(f'A mask must be bool [H, W] or [T, H, W], not {mask.dtype} {mask.shape}.')
   if mask.ndim == 3:
     mask = np.asarray(mask.any(axis=0))
-  rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-  if not len(rows):
-    return None
-  return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.int64)
+  x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+  return np.array([x, y, x + width, y + height], np.int64) if width else None
 
 
 def clamp(box: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fmx.benchmark import meter, rows
+from fmx.engines.graphs import Session
 from fmx.train.stages import FCN, TITLES, Stage
 from fmx.train.step import Variables, create_state
 from fmx.weights import Model
@@ -112,7 +114,7 @@ def predictions(
   import torch
 
   from fmx.benchmark import torch_network
-  from fmx.engines import onnx_engine
+  from fmx.engines import graphs, runtimes
 
   variables, network = stage.fresh_variables(), stage.model(axis_name=None)
   frames = batch['video'].reshape(-1, *batch['video'].shape[-3:])
@@ -120,7 +122,11 @@ def predictions(
   predict: Any = stage.logits_of
   ours = predict.lower(weights, {'video': batch['video']}).compile()
   model = Model(network, variables, stage.region, stage.class_names, frames.shape[1], 1)
-  session = onnx_engine.session(model)
+  starts: dict[str, graphs.Start] = {'ONNX Runtime': runtimes.on_onnx_runtime}
+  if runtimes.RUNTIMES['openvino'].is_installed():
+    starts['OpenVINO'] = functools.partial(runtimes.on_openvino, precision='f32')
+    if runtimes.has_bfloat16():
+      starts['OpenVINO, bfloat16'] = functools.partial(runtimes.on_openvino, precision='bf16')
   theirs = torch_network.with_weights(network, variables).eval()
   tensor = torch.from_numpy(frames)
 
@@ -130,7 +136,7 @@ def predictions(
 
   calls: dict[str, Call] = {
     OURS: lambda: ours(weights, {'video': batch['video']}),
-    'ONNX Runtime': lambda: session.run(['logits'], {'frames': frames})[0],
+    **{name: _in_graph(graphs.session(start, model), frames) for name, start in starts.items()},
     'PyTorch': lambda: in_torch(torch.float32),
     'PyTorch, bfloat16': lambda: in_torch(torch.bfloat16),
   }
@@ -197,6 +203,10 @@ def table(compared: Sequence[Compared]) -> list[list[str]]:
     cells += [f'{row.frames / row.seconds:.2f}', f'{row.ratio:.2f}', f'{row.shortest:.2f}']
     found.append([*cells, f'{row.differs:.1e}'])
   return found
+
+
+def _in_graph(session: Session, frames: np.ndarray) -> Call:
+  return lambda: session.run(['logits'], {'frames': frames})[0]
 
 
 def _difference(answer: np.ndarray, ours: np.ndarray) -> float:

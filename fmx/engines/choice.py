@@ -1,5 +1,6 @@
 """Which engine runs the networks."""
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -7,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from fmx.engines import onnx_engine, xla
+from fmx.engines import graphs, runtimes, xla
+from fmx.engines.runtimes import RUNTIMES
 from fmx.models.heads import State
 from fmx.weights import FinderModel, Model
 
@@ -48,9 +50,12 @@ class Engine(NamedTuple):
   finder: Callable[[FinderModel], Finder]
 
 
-ENGINES = {
-  'xla': Engine(xla.Segmenter, xla.Finder),
-  'onnxruntime': Engine(onnx_engine.Segmenter, onnx_engine.Finder),
+ENGINES = {'xla': Engine(xla.Segmenter, xla.Finder)} | {
+  name: Engine(
+    functools.partial(graphs.Segmenter, runtime.start),
+    functools.partial(graphs.Finder, runtime.start),
+  )
+  for name, runtime in RUNTIMES.items()
 }
 
 
@@ -59,15 +64,17 @@ def check(engine: str) -> None:
   if engine != AUTO and engine not in ENGINES:
     known = ' or '.join(map(repr, (AUTO, *ENGINES)))
     raise ValueError(f'The engine is {engine!r}; it must be {known}.')
-  if engine == 'onnxruntime' and not onnx_engine.is_installed():
+  if engine in RUNTIMES and not RUNTIMES[engine].is_installed():
     raise ValueError(
-      "The engine 'onnxruntime' needs two libraries that are not here: pip install 'fmx[onnx]', or "
-      "take the engine 'xla'."
+      f'The engine {engine!r} needs two libraries that are not here: pip install '
+      f"'fmx[{RUNTIMES[engine].extra}]', or take the engine 'xla'."
     )
 
 
 def chosen(engine: str) -> str:
-  """The engine itself: a GPU takes XLA, a CPU ONNX Runtime where it is installed.
+  """The engine itself: a GPU takes XLA, a CPU the quickest that is installed.
+
+  That is OpenVINO where the processor computes in bfloat16, else ONNX Runtime (docs/speed.md).
 
   Raises:
     ValueError: there is no such engine, or it is not installed.
@@ -75,8 +82,12 @@ def chosen(engine: str) -> str:
   check(engine)
   if engine != AUTO:
     return engine
-  is_quicker = jax.default_backend() == 'cpu' and onnx_engine.is_installed()
-  return 'onnxruntime' if is_quicker else 'xla'
+  if jax.default_backend() != 'cpu':
+    return 'xla'
+  installed = [name for name, runtime in RUNTIMES.items() if runtime.is_installed()]
+  if 'openvino' in installed and runtimes.has_bfloat16():
+    return 'openvino'
+  return [*installed, 'xla'][0]
 
 
 def segmenter(model: Model, clip_length: int, engine: str) -> Segmenter:
@@ -99,6 +110,6 @@ def _made(kind: str, engine: str, *arguments: Any) -> Any:
     return getattr(ENGINES[taken], kind)(*arguments)
   except NotImplementedError as error:
     if engine == AUTO:
-      _logger.info('XLA runs what ONNX Runtime cannot: %s', error)
+      _logger.info('XLA runs what %s cannot: %s', taken, error)
       return getattr(ENGINES['xla'], kind)(*arguments)
     raise ValueError(f'The engine {taken!r} cannot run this network: {error}') from error

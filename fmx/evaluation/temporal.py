@@ -6,6 +6,7 @@ with one another; and a mask that never moves is perfectly still and perfectly w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
@@ -167,8 +168,11 @@ def _flicker(frames: Sequence[np.ndarray]) -> np.ndarray:
   """Judges the second frame by all: the pixels of it that flicker, and those of any mask, [2]."""
   if len(frames) < HELD:
     return np.zeros(2, np.int64)
-  before, labels, *after = frames
-  returns = np.logical_or.reduce([later == before for later in after])
+  shown = functools.reduce(np.bitwise_or, frames)
+  box = boxes.mask_box(shown > 0)
+  if box is None:
+    return np.zeros(2, np.int64)
+  before, labels, *after = (boxes.crop(frame, box) for frame in frames)
+  returns = functools.reduce(np.bitwise_or, [later == before for later in after])
   flickers = (labels != before) & returns
-  shown = np.bitwise_or.reduce(frames)
   return np.array([np.count_nonzero(flickers), np.count_nonzero(shown)], np.int64)

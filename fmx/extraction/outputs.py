@@ -27,8 +27,15 @@ from tfds_300vw.video import Frame
 from tfds_300vw.video_writer import LabelWriter, VideoWriter
 
 LINES, STATE = 'frames.jsonl', 'state.pickle'
-_PRESET, _CRF = 'superfast', 20  # As good as 'veryfast' with 18, a third larger, in half the time.
-PNG_LEVEL = 3  # Of 9: masks are flat, and more only takes time.
+# How the overlay is encoded: as good as 'veryfast' with 18, in a third of the time (docs/speed.md).
+_ENCODER: dict[str, Any] = {
+  'crf': 20,
+  'preset': 'superfast',
+  'options': {'aq-mode': '0', 'b_strategy': '0', 'weightp': '0'},
+}
+# Masks are runs of one number: zlib's Z_RLE writes half as much as its default, in the same time,
+# and more than level 3 of 9 only takes time.
+PNG_OPTIONS: Mapping[str, Any] = {'compress_level': 3, 'compress_type': 3}
 
 
 class Labelled(NamedTuple):
@@ -117,7 +124,7 @@ class PngMasks:
     path = self._unfinished / f'{labelled.name}.png'
     picture = Image.fromarray(self._pick(labelled.masks)).convert('L')
     picture.putpalette(self._palette)
-    picture.save(path, compress_level=PNG_LEVEL)
+    picture.save(path, **PNG_OPTIONS)
     return path
 
 
@@ -152,7 +159,7 @@ class Overlay:
   def open_part(self, folder: pathlib.Path) -> Iterator[Write]:
     """As `Layer.open_part`."""
     with VideoWriter(
-      folder / OVERLAY, self._rate, crf=_CRF, preset=_PRESET, pixel_aspect=self._pixel_aspect
+      folder / OVERLAY, self._rate, pixel_aspect=self._pixel_aspect, **_ENCODER
     ) as writer:
       yield lambda labelled: writer.write(paint(labelled.frame.image, labelled.masks.labels))
 
@@ -169,13 +176,11 @@ def paint(frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """
   x, y, width, height = cv2.boundingRect(labels)
   box = slice(y, y + height), slice(x, x + width)
-  part = frame[box].copy()
+  painted = frame.copy()
   for class_id, levels in enumerate(_painted()):
     inside = (labels[box] == class_id).view(np.uint8)
     if class_id and inside.any():
-      cv2.copyTo(cv2.LUT(frame[box], levels), inside, part)
-  painted = frame.copy()
-  painted[box] = part
+      cv2.copyTo(cv2.LUT(frame[box], levels), inside, painted[box])
   return painted
 
 

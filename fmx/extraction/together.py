@@ -15,7 +15,7 @@ from PIL import Image
 from pyarrow import compute, parquet
 
 from fmx.extraction.loop import Record
-from fmx.extraction.outputs import LINES, PNG_LEVEL, STATE, Part, read_parts
+from fmx.extraction.outputs import LINES, PNG_OPTIONS, STATE, Part, read_parts
 from fmx.extraction.shots import Shot
 from fmx.labelling.frame_masks import MAX_ID
 from fmx.workdir import COCO_LINES, MEASUREMENTS, PARTS, UNFINISHED
@@ -145,7 +145,7 @@ def _copy_picture(ids: int, file: pathlib.Path, to: pathlib.Path) -> None:
     palette, labels = picture.getpalette() or [], np.asarray(picture)
   changed = Image.fromarray(_stored(labels, ids)).convert('L')
   changed.putpalette(palette)
-  changed.save(to, compress_level=PNG_LEVEL)
+  changed.save(to, **PNG_OPTIONS)
 
 
 def _stored(stored: np.ndarray, ids: int) -> np.ndarray:

@@ -131,7 +131,7 @@ def look_upside_down(
 
   Heads that hang it takes for upright ones, if it sees them at all: only there it sees them well.
   """
-  turned = [np.ascontiguousarray(frame[::-1, ::-1]) for frame in frames]
+  turned = [cv2.rotate(frame, cv2.ROTATE_180) for frame in frames]
   height, width = frames[0].shape[:2]
   back = np.array([[-1.0, 0, width - 1], [0, -1, height - 1]])
   return {

@@ -103,8 +103,8 @@ class FaceMaskExtractor:
         them.
       finder: Finds faces: 'auto' or 'own' is that of the weights alone; 'CenterFace' or
         'libfacedetection' (extra `peers`) also shows it where to look closer. Or another finder.
-      engine: What runs the networks: 'xla', 'onnxruntime' (on the CPU), or 'auto', which is
-        ONNX Runtime on machines without a GPU where it is installed.
+      engine: What runs the networks: 'xla', 'onnxruntime' or 'openvino' (on the CPU), or 'auto',
+        the quickest that is installed (docs/speed.md).
       rest: Frames after one in which the finder saw a face, in which it does not look as long as
         the masks are sure without it. Saves time where frames come one by one, as from a camera.
       bridge: Frames in a row in which a face that is lost, or hardly seen, has the mask that lies

@@ -198,8 +198,11 @@ def areas(labels: np.ndarray) -> dict[str, int]:
   Returns:
     Pixels by class name.
   """
-  counts = np.bincount(labels.reshape(-1), minlength=len(CLASS_NAMES))
-  return {name: int(count) for name, count in zip(CLASS_NAMES[1:], counts[1:])}
+  return {
+    name: int(np.count_nonzero(labels == class_id))
+    for class_id, name in enumerate(CLASS_NAMES)
+    if class_id
+  }
 
 
 def _stored_id(face_id: int) -> np.uint8:

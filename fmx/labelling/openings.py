@@ -89,15 +89,16 @@ def eyes(labels: np.ndarray, roll: float) -> tuple[np.ndarray, np.ndarray]:
     The one that is left in the upright image, the person's right, and the other.
   """
   mouth = labels >= _LIPS
-  middle = _across(mouth if mouth.any() else labels > 0, roll).mean()
+  moments = cv2.moments((mouth if mouth.any() else labels > 0).view(np.uint8), binaryImage=True)
+  across = np.array([np.cos(roll), np.sin(roll)])  # To the right in the upright image.
+  middle = across @ (moments['m10'], moments['m01']) / moments['m00']
   eye = labels == _EYES
-  count, pieces = cv2.connectedComponents(eye.astype(np.uint8), connectivity=8)
-  is_left = [False, *(_across(pieces == i, roll).mean() < middle for i in range(1, count))]
-  first = np.array(is_left)[pieces]
+  x, y, width, height = cv2.boundingRect(eye.view(np.uint8))
+  first = np.zeros_like(eye)
+  if width:
+    part = np.s_[y : y + height, x : x + width]
+    _, pieces, _, centroids = cv2.connectedComponentsWithStats(eye[part].view(np.uint8))
+    is_left = (centroids + (x, y)) @ across < middle
+    is_left[0] = False  # What is no eye.
+    first[part] = is_left[pieces]
   return first, eye & ~first
-
-
-def _across(mask: np.ndarray, roll: float) -> np.ndarray:
-  """How far to the right in the upright image each pixel of a mask is, pixels."""
-  rows, columns = np.nonzero(mask)
-  return columns * np.cos(roll) + rows * np.sin(roll)

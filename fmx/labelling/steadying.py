@@ -20,6 +20,7 @@ STEADINESS = 0.8  # Share of the mask before.
 _ALIKE = 14.0  # Grey levels; a picture that differs by so many keeps 1 / e of that share.
 _AROUND = 1 / 80  # Of the crop's side: so far around a pixel its picture is compared.
 _LITTLE = np.float32(1e-3)  # Weight of a frame whose picture is another one.
+_PAIRS = np.empty(0, np.float32)  # In place of OpenCV's y where x and y are one array.
 
 
 class Trace(NamedTuple):
@@ -84,17 +85,17 @@ def _carried(trace: Trace, new: Trace) -> tuple[np.ndarray, np.ndarray]:
   A weight is 1 where the picture stays the same.
   """
   side = new.crop.side
-  x, y = cv2.split(_grid(side) + _flow(new.gray, trace.gray))
-  then = cv2.remap(trace.gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+  source = _grid(side) + _flow(new.gray, trace.gray)
+  then = cv2.remap(trace.gray, source, _PAIRS, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
   change = cv2.GaussianBlur(cv2.absdiff(then, new.gray).astype(np.float32), (0, 0), _AROUND * side)
   weight = np.exp(-np.square(change / _ALIKE))
-  weight *= (x >= 0) & (y >= 0) & (x <= side - 1) & (y <= side - 1)
-  x, y, weight = cv2.split(new.crop.put_back(cv2.merge([x, y, weight]), new.box))
+  weight *= ((source >= 0) & (source <= side - 1)).all(axis=-1)
   # From the trace's crop to its frame, and to the box there.
   back = cv2.invertAffineTransform(trace.crop.matrix)
   back[:, 2] -= trace.box[:2]
-  x, y = (np.float32(a) * x + np.float32(b) * y + np.float32(c) for a, b, c in back)
-  return cv2.remap(trace.scores, x, y, cv2.INTER_LINEAR), weight
+  placed = new.crop.put_back(cv2.transform(source, back[:, :2]), new.box)
+  scores = cv2.remap(trace.scores, cv2.add(placed, back[:, 2]), _PAIRS, cv2.INTER_LINEAR)
+  return scores, new.crop.put_back(weight, new.box)[..., 0]
 
 
 def _largest_change(scores: np.ndarray, others: np.ndarray) -> np.ndarray:

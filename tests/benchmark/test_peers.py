@@ -7,6 +7,7 @@ import tiny_runs
 
 from fmx import losses
 from fmx.benchmark import job, meter, peers
+from fmx.engines import runtimes
 from fmx.models.fcn import Segmenter
 
 NEEDS_TORCH = 'PyTorch is what networks are compared with: pip install torch'
@@ -140,8 +141,19 @@ def test_the_benchmark_compares_libraries(tmp_path, capsys):
     config.fcn.loss = 'cross_entropy_iou'
   job.run(config, tmp_path)
   found = json.loads((tmp_path / 'benchmark.json').read_bytes())['peers']
-  libraries = ['XLA', 'ONNX Runtime', 'PyTorch', 'PyTorch, bfloat16']
-  assert [row['library'] for row in found] == libraries + ['XLA', 'PyTorch', 'PyTorch, bfloat16']
+  graphs = ['ONNX Runtime']
+  if runtimes.RUNTIMES['openvino'].is_installed():
+    graphs += ['OpenVINO', *['OpenVINO, bfloat16'] * runtimes.has_bfloat16()]
+  libraries = [
+    'XLA',
+    *graphs,
+    'PyTorch',
+    'PyTorch, bfloat16',
+    'XLA',
+    'PyTorch',
+    'PyTorch, bfloat16',
+  ]
+  assert [row['library'] for row in found] == libraries
   assert all(row['frames'] == 4 for row in found)
   exact = [row['differs'] for row in found if 'bfloat16' not in row['library']]
   assert max(exact) < 1e-4

@@ -1,7 +1,9 @@
-"""Both engines say the same; which one is taken; graphs are kept."""
+"""All engines say the same; which one is taken; graphs are kept."""
 
 import dataclasses
+import functools
 import os
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +12,35 @@ import pytest
 import tiny_models
 from tiny_programs import LENGTH, MEMORY, SHIPPED, SIZE, model
 
-from fmx.engines import choice, onnx_engine
+from fmx.engines import choice, graphs, runtimes
+from fmx.engines.runtimes import RUNTIMES
 from fmx.labelling.predictor import Predictor
 
 onnx_writer = pytest.importorskip('fmx.engines.onnx_writer', reason='needs onnx (extra `onnx`)')
 pytest.importorskip('onnxruntime', reason='needs ONNX Runtime (extra `onnx`)')
+# Each runtime in float32.
+EXACT = {'onnxruntime': runtimes.on_onnx_runtime}
+if RUNTIMES['openvino'].is_installed():
+  EXACT['openvino'] = functools.partial(runtimes.on_openvino, precision='f32')
+
+
+def predictor(kind, start):
+  """A network on a runtime."""
+  run = Predictor(model(kind))
+  run._network = graphs.Segmenter(start, model(kind), LENGTH)
+  return run
+
+
+def install(monkeypatch, *names):
+  """Has the runtimes of these names be there, and no others."""
+  libraries = {library for name in names for library in RUNTIMES[name].libraries}
+  monkeypatch.setattr(runtimes.importlib.util, 'find_spec', lambda name: name in libraries)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  onnx_engine._session.cache_clear()
+  graphs._session.cache_clear()
   return tmp_path / 'fmx/onnx'
 
 
@@ -29,9 +49,9 @@ def video(clips, length, seed=0):
 
 
 @pytest.mark.parametrize('kind', [SHIPPED, MEMORY])
-def test_engines_give_the_same_logits_probabilities_and_states(kind):
-  of = model(kind)
-  xla, onnx = (Predictor(of, engine=engine) for engine in choice.ENGINES)
+@pytest.mark.parametrize('runtime', EXACT)
+def test_engines_give_the_same_logits_probabilities_and_states(kind, runtime):
+  xla, onnx = Predictor(model(kind)), predictor(kind, EXACT[runtime])
   carries = [None, None]
   for seed in range(2):
     frames = video(3, LENGTH, seed)
@@ -50,6 +70,36 @@ def test_engines_give_the_same_logits_probabilities_and_states(kind):
     assert carries == [None, None]
 
 
+def test_in_bfloat16_nearly_the_same_is_said():
+  if not (RUNTIMES['openvino'].is_installed() and runtimes.has_bfloat16()):
+    pytest.skip('needs OpenVINO and a processor that computes in bfloat16')
+  frames = video(3, LENGTH)
+  exact, rounded = (
+    predictor(SHIPPED, start)(frames)[0] for start in (EXACT['openvino'], runtimes.on_openvino)
+  )
+  difference = np.abs(rounded - exact).mean() / np.abs(exact).mean()
+  assert 1e-4 < difference < 0.05  # A number has 8 bits of 24.
+
+
+def test_threads_may_share_a_session():
+  session = graphs.session(list(EXACT.values())[-1], model(SHIPPED))
+  frames = [video(1, length, length)[0] for length in (1, 2, 3, 4)]
+  expected = [session.run(['logits'], {'frames': of})[0] for of in frames]
+  found = {}
+
+  def run(index):
+    for _ in range(5):
+      found[index] = session.run(['logits'], {'frames': frames[index]})[0]
+
+  threads = [threading.Thread(target=run, args=[index]) for index in range(len(frames))]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  for index, logits in enumerate(expected):
+    np.testing.assert_array_equal(found[index], logits)
+
+
 def test_networks_that_were_made_for_less_precision_have_all_of_it():
   of, frames = model(SHIPPED), video(1, 1)
   half = dataclasses.replace(of, network=of.network.clone(dtype=jnp.bfloat16))
@@ -57,63 +107,81 @@ def test_networks_that_were_made_for_less_precision_have_all_of_it():
   np.testing.assert_array_equal(rounded, logits)
 
 
-def test_engines_find_the_same_in_frames_of_any_number_and_size():
+@pytest.mark.parametrize('runtime', EXACT)
+def test_engines_find_the_same_in_frames_of_any_number_and_size(runtime):
   of = model('finder')
-  xla, onnx = (choice.finder(of, engine) for engine in choice.ENGINES)
+  xla, onnx = choice.finder(of, 'xla'), graphs.Finder(EXACT[runtime], of)
   for number, height in ((1, 64), (9, 128)):
     frames = np.random.default_rng(0).integers(0, 256, (number, height, 64, 3), np.uint8)
     np.testing.assert_allclose(onnx(frames), xla(frames), rtol=1e-5, atol=1e-4)
 
 
 def test_a_graph_is_written_once_and_equal_networks_share_a_session(cache, monkeypatch):
-  first = onnx_engine.session(model('finder'))
+  first = graphs.session(runtimes.on_onnx_runtime, model('finder'))
   assert [path.suffix for path in cache.iterdir()] == ['.onnx']
   monkeypatch.setattr(onnx_writer, 'write', None)
-  assert onnx_engine.session(model('finder')) is first
-  onnx_engine._session.cache_clear()
-  assert onnx_engine.session(model('finder')) is not first
+  assert graphs.session(runtimes.on_onnx_runtime, model('finder')) is first
+  for start in EXACT.values():  # The graph is the same for all.
+    graphs._session.cache_clear()
+    assert graphs.session(start, model('finder')) is not first
 
 
 def test_other_weights_and_other_networks_are_other_graphs():
   of, other = model('finder'), model(MEMORY)
   changed = jax.tree.map(lambda x: x + (x.shape == (14,)), dict(of.variables))
   models = [of, type(of)(of.network, changed, of.options), other]
-  found = [onnx_engine.fingerprint(one) for one in models]
+  found = [graphs.fingerprint(one) for one in models]
   assert len(set(found)) == 3
-  assert onnx_engine.fingerprint(model('finder')) == found[0]
+  assert graphs.fingerprint(model('finder')) == found[0]
 
 
 def test_where_nothing_can_be_kept_a_graph_is_written_each_time(tmp_path, monkeypatch):
   (tmp_path / 'file').touch()
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
-  assert onnx_engine.session(model('finder'))
+  assert graphs.session(runtimes.on_onnx_runtime, model('finder'))
 
 
-def test_onnx_runtime_takes_the_cores_that_the_process_may_use(monkeypatch):
+def test_runtimes_take_the_cores_that_the_process_may_use(monkeypatch):
   monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {3}, raising=False)
-  options = onnx_engine.session(model('finder')).get_session_options()
+  options = graphs.session(EXACT['onnxruntime'], model('finder')).get_session_options()
   assert options.intra_op_num_threads == 1
+  if 'openvino' in EXACT:
+    session = graphs.session(EXACT['openvino'], model('finder'))
+    assert session.compiled.get_property('INFERENCE_NUM_THREADS') == 1
 
 
 @pytest.mark.parametrize(
-  ('backend', 'is_installed', 'expected'),
-  [('cpu', True, 'onnxruntime'), ('cpu', False, 'xla'), ('gpu', True, 'xla'), ('tpu', True, 'xla')],
+  ('backend', 'installed', 'has_bfloat16', 'expected'),
+  [
+    ('cpu', ('onnxruntime', 'openvino'), True, 'openvino'),
+    ('cpu', ('onnxruntime', 'openvino'), False, 'onnxruntime'),
+    ('cpu', ('onnxruntime',), True, 'onnxruntime'),
+    ('cpu', ('openvino',), False, 'openvino'),
+    ('cpu', (), True, 'xla'),
+    ('gpu', ('onnxruntime', 'openvino'), True, 'xla'),
+    ('tpu', ('onnxruntime', 'openvino'), True, 'xla'),
+  ],
 )
-def test_auto_is_onnx_runtime_on_machines_without_a_gpu_that_have_it(
-  backend, is_installed, expected, monkeypatch
+def test_auto_is_what_is_quickest_on_the_machine(
+  backend, installed, has_bfloat16, expected, monkeypatch
 ):
   monkeypatch.setattr(jax, 'default_backend', lambda: backend)
-  monkeypatch.setattr(onnx_engine, 'is_installed', lambda: is_installed)
+  monkeypatch.setattr(runtimes, 'has_bfloat16', lambda: has_bfloat16)
+  install(monkeypatch, *installed)
   assert choice.chosen('auto') == expected
   assert choice.chosen('xla') == 'xla'
 
 
 def test_an_engine_that_is_not_there_is_refused_in_a_sentence(monkeypatch):
-  with pytest.raises(ValueError, match="'tensorrt'; it must be 'auto' or 'xla' or 'onnxruntime'"):
+  known = "'auto' or 'xla' or 'onnxruntime' or 'openvino'"
+  with pytest.raises(ValueError, match=f"'tensorrt'; it must be {known}"):
     choice.chosen('tensorrt')
-  monkeypatch.setattr(onnx_engine, 'is_installed', lambda: False)
-  with pytest.raises(ValueError, match=r"pip install 'fmx\[onnx\]', or take the engine 'xla'"):
-    choice.chosen('onnxruntime')
+  install(monkeypatch)
+  for engine, extra in (('onnxruntime', 'onnx'), ('openvino', 'cpu')):
+    with pytest.raises(
+      ValueError, match=rf"pip install 'fmx\[{extra}\]', or take the engine 'xla'"
+    ):
+      choice.chosen(engine)
 
 
 def test_a_network_of_unknown_operations_runs_on_xla_or_is_refused(monkeypatch):

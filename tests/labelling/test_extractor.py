@@ -229,7 +229,7 @@ def test_what_is_no_video_is_refused(models, frames, message):
     ({'state': 'keep'}, "state is 'keep'; it must be 'stream' or 'reset'"),
     ({'max_faces': 0}, 'max_faces is 0'),
     ({'box': (5, 5, 5, 9)}, r'box is \(5, 5, 5, 9\); give x0, y0, x1, y1'),
-    ({'engine': 'steam'}, "The engine is 'steam'; it must be 'auto' or 'xla' or 'onnxruntime'"),
+    ({'engine': 'steam'}, "The engine is 'steam'; it must be 'auto' or 'xla' or 'onnxruntime' or"),
     ({'finder': 'auto'}, "hold primary, mouth, eye, but no finder.*'finder'"),
   ],
 )

@@ -1,14 +1,16 @@
-"""Networks on ONNX Runtime, on the CPU. Graphs are written once and kept in the user's cache."""
+"""Networks as ONNX graphs, on a runtime of the CPU.
+
+Graphs are written once and kept in the user's cache.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import logging
-import os
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -19,27 +21,31 @@ from fmx.engines.xla import filled_windows
 from fmx.models.heads import State
 from fmx.weights import FinderModel, Model
 
-LIBRARIES = ('onnxruntime', 'onnx')  # What the extra `onnx` installs.
 _SESSIONS = 8  # At once.
 KEPT = 32  # Graphs in the cache.
 _logger = logging.getLogger(__name__)
 
 
-def is_installed() -> bool:
-  """Whether networks can run here."""
-  return all(importlib.util.find_spec(library) for library in LIBRARIES)
+class Session(Protocol):
+  """A graph that is ready to run; calls from several threads take turns."""
+
+  def run(self, outputs: Sequence[str], inputs: Mapping[str, Any]) -> list[Any]:
+    """Computes the outputs of these names from inputs by name, of any batch."""
+
+
+Start = Callable[[bytes], Session]  # How a runtime makes a graph ready.
 
 
 class Segmenter:
   """A network that labels windows."""
 
-  def __init__(self, model: Model, clip_length: int):
-    """Starts a session.
+  def __init__(self, start: Start, model: Model, clip_length: int):
+    """Starts a session on a runtime.
 
     Raises:
       NotImplementedError: the network has an operation that graphs cannot be written of.
     """
-    self._session, self._model = session(model), model
+    self._session, self._model = session(start, model), model
     self._length = clip_length
 
   def __call__(
@@ -61,9 +67,9 @@ class Segmenter:
 class Finder:
   """A network that finds faces."""
 
-  def __init__(self, model: FinderModel):
-    """Starts a session."""
-    self._session = session(model)
+  def __init__(self, start: Start, model: FinderModel):
+    """Starts a session on a runtime."""
+    self._session = session(start, model)
 
   def __call__(self, frames: np.ndarray) -> np.ndarray:
     """See `choice.Finder`."""
@@ -71,13 +77,13 @@ class Finder:
     return cells
 
 
-def session(model: Model | FinderModel) -> Any:
-  """A network in ONNX Runtime; equal networks share one session.
+def session(start: Start, model: Model | FinderModel) -> Session:
+  """A network on a runtime; equal networks share one session.
 
   Raises:
     NotImplementedError: it has an operation that graphs cannot be written of.
   """
-  return _session(_Known(fingerprint(model), model))
+  return _session(start, _Known(fingerprint(model), model))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,15 +95,8 @@ class _Known:
 
 
 @functools.lru_cache(maxsize=_SESSIONS)
-def _session(known: _Known) -> Any:
-  import onnxruntime
-
-  options = onnxruntime.SessionOptions()
-  options.intra_op_num_threads = _cores()
-  # Waiting threads sleep: the sessions take turns with each other and with the rest of the program.
-  options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-  content = graph(known.model, known.fingerprint)
-  return onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+def _session(start: Start, known: _Known) -> Session:
+  return start(graph(known.model, known.fingerprint))
 
 
 def graph(model: Model | FinderModel, fingerprint: str) -> bytes:
@@ -108,7 +107,7 @@ def graph(model: Model | FinderModel, fingerprint: str) -> bytes:
     return content
   from fmx.engines import onnx_writer  # Only now: it needs a library that reading does not.
 
-  _logger.info('Writing a network for ONNX Runtime, once.')
+  _logger.info('Writing a network as an ONNX graph, once.')
   written = onnx_writer.write(*program(model))
   caching.keep(written, path, most=KEPT)
   return written
@@ -124,10 +123,3 @@ def fingerprint(model: Model | FinderModel) -> str:
     found.update(repr((jax.tree_util.keystr(path), array.shape, array.dtype)).encode())
     found.update(array.view(np.uint8).data)
   return found.hexdigest()
-
-
-def _cores() -> int:
-  """How many this process may use."""
-  own = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-  told = os.environ.get('OMP_NUM_THREADS', '')  # As the libraries below numpy take it too.
-  return min(own, int(told)) if told.isdecimal() and int(told) else own
