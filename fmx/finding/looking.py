@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,7 +14,8 @@ from fmx.finding.overlap import shared
 from tfds_300vw.pose import Pose, move
 
 _TURNS = (-60.0, 60.0, 180.0)  # Degrees.
-_TILE = 0.6  # Of a side of the frame; four tiles overlap by a third.
+_TILE = 0.6  # Of a side of the frame; four tiles overlap by a third,
+_SMALL_TILE = 0.45  # and nine smaller ones by nearly as much.
 _AROUND = 2.0  # Sizes of a face, either way, that a part of the frame around it shows.
 _LEAST_TILE = 160  # Pixels of a tile's longer side: smaller ones show nothing new.
 ONE = 0.5  # Shared area from which two finds are one face.
@@ -76,7 +78,7 @@ def look_harder(finder: Finder, frame: np.ndarray) -> list[Seen]:
     Found faces in pixels of the frame, each once.
   """
   height, width = frame.shape[:2]
-  seen = look_into_parts(finder, frame)
+  seen = look_into_parts(finder, frame) or look_into_parts(finder, frame, _SMALL_TILE)
   for degrees in _TURNS:
     matrix, size = _turn(height, width, degrees)
     (found,) = finder(cv2.warpAffine(frame, matrix, size)[None])
@@ -85,16 +87,26 @@ def look_harder(finder: Finder, frame: np.ndarray) -> list[Seen]:
   return distinct([s for s in seen if 0 <= s.pose.x < width and 0 <= s.pose.y < height])
 
 
-def look_into_parts(finder: Finder, frame: np.ndarray) -> list[Seen]:
+def look_into_parts(finder: Finder, frame: np.ndarray, share: float = _TILE) -> list[Seen]:
   """What the finder sees in enlarged parts of a frame; otherwise as `look_harder`.
 
   A frame too small for that has no parts.
+
+  Args:
+    finder: The finder.
+    frame: uint8 [H, W, 3].
+    share: Of the frame's sides that a part's have.
   """
   height, width = frame.shape[:2]
-  tile = [round(_TILE * side) for side in (width, height)]
+  tile = [round(share * side) for side in (width, height)]
   if max(tile) < _LEAST_TILE:
     return []
-  corners = [(x, y) for y in (0, height - tile[1]) for x in (0, width - tile[0])]
+  number = math.ceil(1 / share)
+  x_starts, y_starts = (
+    np.linspace(0, side - part, number).round().astype(int).tolist()
+    for side, part in zip((width, height), tile)
+  )
+  corners = [(x, y) for y in y_starts for x in x_starts]
   parts = np.stack([frame[y : y + tile[1], x : x + tile[0]] for x, y in corners])
   return distinct(
     [

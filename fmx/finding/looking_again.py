@@ -113,6 +113,21 @@ def add_harder(
     looks[time] = distinct([*looks[time], *found])
 
 
+def add_surer(
+  finder: Finder, frames: Sequence[np.ndarray], looks: Looks, times: Sequence[int]
+) -> None:
+  """Adds faces that enlarged parts of frames show; less sure finds in their places go.
+
+  Args:
+    finder: The finder.
+    frames: Of the window, uint8 [H, W, 3].
+    looks: What it saw; is changed.
+    times: Positions of the frames to look at.
+  """
+  for time in times:
+    looks[time] = distinct([*looks[time], *look_into_parts(finder, frames[time])])
+
+
 def add_hanging(
   finder: Finder,
   frames: Sequence[np.ndarray],

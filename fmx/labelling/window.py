@@ -16,6 +16,7 @@ from fmx.finding.looking_again import (
   add_hanging,
   add_harder,
   add_smaller,
+  add_surer,
 )
 from fmx.finding.motion import agree
 from fmx.finding.tracks import Course, Shown
@@ -178,11 +179,16 @@ def label_window(
     track for track in before.follower.tracks
     if track.is_shown and track.key not in {r.course.key for r in first.readings}
   ]  # fmt: skip
-  if first.is_empty() and not first.failed() and harder.left:
-    harder = harder.shorter()  # Nothing was there, and nothing is.
-  elif first.failed() or first.is_empty() or missed:
-    _look_again(finder, frames, looks, first, lambda time: before.follower.expected(start + time))
+  is_bare = first.is_empty() and not any(track.is_shown for track in before.follower.tracks)
+  rests = is_bare and harder.left > 0  # Nothing was there, and nothing is.
+  if first.failed() or missed or first.is_empty() and not rests:
+    _look_again(
+      finder, frames, looks, first, lambda time: before.follower.expected(start + time), rests
+    )
     found = _go_through_again(frames, before, looks, predictors, start, first)
+  if rests and found.is_empty():
+    harder = harder.shorter()
+  elif found is not first:
     harder = harder.after(helped=not found.is_empty())
   doubted = found.bridged(before, options.bridge)
   if any(looks.get(time) for time in doubted):
@@ -225,13 +231,20 @@ def _look_again(
   looks: Looks,
   first: _Pass,
   expected: Callable[[int], Sequence[Pose]],
+  rests: bool,
 ) -> None:
-  """Adds what the finder sees in the other frames, around known faces, and looking harder."""
+  """Adds what the finder sees in the other frames, around known faces, and looking harder.
+
+  It does that where it sees nothing. Where what it sees is no face, a small one may be beside it,
+  for which it looks unless it `rests` from that.
+  """
   times = sorted(looks)
   looks |= look(finder, frames, [time for time in range(len(frames)) if time not in looks])
   add_followed(finder, frames, looks, expected)
   if first.overlooks_all(looks):
     add_harder(finder, frames, looks, times)
+  elif first.is_empty() and not rests:
+    add_surer(finder, frames, looks, times)
   add_hanging(finder, frames, looks, first.has_mask, margin=0.0)
 
 
@@ -299,8 +312,9 @@ def _go_through_again(
   first: _Pass,
 ) -> _Pass:
   """The second way through a window, with other looks than the first."""
-  found = _go_through(frames, before, looks, predictors, start, first.given_up())
-  return _told_apart(first, _relieved(frames, before, found, predictors))
+  given_up = first.given_up()
+  found = _go_through(frames, before, looks, predictors, start, given_up)
+  return _told_apart(first, _relieved(frames, before, found, predictors, given_up))
 
 
 def _relieved(
@@ -308,6 +322,7 @@ def _relieved(
   before: ShotState,
   found: _Pass,
   predictors: Mapping[str, Predictor],
+  given_up: frozenset[int],
 ) -> _Pass:
   """Adds faces that were not looked for, in the frames in which those that were have no mask.
 
@@ -323,7 +338,7 @@ def _relieved(
     and any(is_seen and left > 0 for is_seen, left in zip(course.is_seen, room))
   ]
   readings, verdicts = list(found.readings), list(found.verdicts)
-  chosen = found.follower.choose(others)
+  chosen = found.follower.choose(others, given_up)
   for reading in read_settled_faces(frames, chosen, before.faces, predictors['primary']):
     its = [
       verdict if verdict == GOOD and left > 0 else None

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import os
+import subprocess
+import sys
 import threading
 
 import jax
@@ -98,6 +100,22 @@ def test_threads_may_share_a_session():
     thread.join()
   for index, logits in enumerate(expected):
     np.testing.assert_array_equal(found[index], logits)
+
+
+def test_signals_are_served_after_sessions_have_come_and_gone(tmp_path):
+  if not RUNTIMES['openvino'].is_installed():
+    pytest.skip('needs OpenVINO (extra `cpu`)')
+  path = tmp_path / 'finder.onnx'
+  path.write_bytes(graphs.graph(model('finder'), 'finder'))
+  code = (
+    'import os, pathlib, signal, sys; from fmx.engines.runtimes import on_openvino\n'
+    'seen = []; signal.signal(signal.SIGTERM, lambda *_: seen.append(1))\n'
+    'graph = pathlib.Path(sys.argv[1]).read_bytes(); sessions = [on_openvino(graph)]\n'
+    'sessions.append(on_openvino(graph)); del sessions[0]; sessions.clear()\n'
+    'os.kill(os.getpid(), signal.SIGTERM); print(len(seen))'
+  )
+  found = subprocess.run([sys.executable, '-c', code, path], capture_output=True, text=True)
+  assert (found.returncode, found.stdout) == (0, '1\n'), found.stderr
 
 
 def test_networks_that_were_made_for_less_precision_have_all_of_it():

@@ -85,6 +85,18 @@ def test_enlarged_parts_are_looked_at_where_the_frame_is_large():
   assert looking.look_harder(short_sighted, frame[:100, :120]) == []
 
 
+def test_where_four_parts_show_nothing_nine_smaller_ones_are_looked_at():
+  frame, asked = marked(np.zeros((300, 400, 3), np.uint8), 0.0), []
+
+  def short_sighted(frames):
+    asked.append(len(frames))
+    return dots(frames) if max(frames.shape[1:3]) < 200 else [[] for _ in frames]
+
+  (face,) = looking.look_harder(short_sighted, frame)
+  np.testing.assert_allclose([face.pose.x, face.pose.y], [150, 90], atol=1)
+  assert asked == [4, 9, 1, 1, 1]  # And the turned ones.
+
+
 def only_enlarged(frames):
   """Finds the red dot in images of at most 100 pixels along a side."""
   return dots(frames) if max(frames.shape[1:3]) <= 100 else [[] for _ in frames]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from drawn_scenes import found_at
 
-from fmx.finding.looking_again import add_followed, add_hanging
+from fmx.finding.looking_again import add_followed, add_hanging, add_surer
 from tfds_300vw.pose import Pose
 
 FRAMES = [np.zeros((120, 160, 3), np.uint8) for _ in range(3)]
@@ -93,6 +93,18 @@ def test_followed_faces_that_were_not_seen_are_looked_for_where_they_should_be()
     [(61, 60)],
     [(100, 60), (58, 56)],
   ]
+
+
+def test_a_surer_face_of_a_part_takes_the_place_of_an_unsure_find_around_it():
+  def finder(frames):
+    return [[found_at(20.0, 20.0, size=12.0, confidence=0.6)], [], [], []][: len(frames)]
+
+  frames = [np.zeros((240, 320, 3), np.uint8)] * 2
+  looks = {
+    time: [found_at(30.0, 30.0, size=80.0, confidence=sure)] for time, sure in enumerate((0.5, 0.7))
+  }
+  add_surer(finder, frames, looks, [0, 1])
+  assert [[face.pose.x for face in looks[time]] for time in (0, 1)] == [[20], [30]]
 
 
 def test_where_no_face_is_followed_nobody_looks():

@@ -24,6 +24,7 @@ from drawn_scenes import (
 
 from fmx import FaceMaskExtractor
 from fmx.evaluation.confusion import confusion_counts, mean_iou
+from fmx.finding import looking_again
 from fmx.finding.looking import Seen
 from fmx.finding.tracks import PATIENCE
 from fmx.labelling import extractor as module
@@ -329,6 +330,33 @@ def test_what_the_finder_takes_for_a_face_gets_no_mask_and_no_place():
   on = ids_by_name(video, found)['Ann']
   assert on[5:] == [1] * 15
   assert_never_beyond(video, found)
+
+
+def test_beside_what_is_no_face_small_ones_are_looked_for_in_parts(monkeypatch):
+  video = wandering(10)
+  sees, false, looks = Oracle(video), Pose(45, 60, 80, 0.0), []
+
+  def look_into_parts(finder, frame):
+    looks.append(frame)
+    return sees(frame[None])[0]
+
+  monkeypatch.setattr(looking_again, 'look_into_parts', look_into_parts)
+  found = extract(video, Oracle(video, blind=lambda *_: True, also=[false]))
+  assert ids_by_name(video, found)['Ann'][:5] == [1] * 5
+  assert_never_beyond(video, found)
+  assert len(looks) == 3  # Frames of the first window; then the face is known.
+
+
+def test_what_is_no_face_has_parts_looked_at_ever_less_often(monkeypatch):
+  video, windows = Video(), []
+  for _ in range(100):
+    video.add({})
+  monkeypatch.setattr(
+    looking_again, 'look_into_parts', lambda finder, frame: windows.append(frame) or []
+  )
+  found = extract(video, Oracle(video, also=[Pose(45, 60, 80, 0.0)]))
+  assert not any(masks.labels.any() for masks in found)
+  assert len(windows) == 3 * 6  # Three frames of windows 0, 1, 3, 7, 13 and 19.
 
 
 def test_a_box_of_the_user_is_the_first_face_whether_the_finder_sees_it_or_not():
