@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fmx.finding.follower import Follower
-from fmx.finding.looking import Finder, Found, look
+from fmx.finding.looking import Finder, look
 from fmx.finding.looking_again import (
   Looks,
   Pause,
@@ -18,19 +18,12 @@ from fmx.finding.looking_again import (
   add_smaller,
   add_surer,
 )
-from fmx.finding.motion import agree
-from fmx.finding.tracks import Course, Shown
+from fmx.finding.tracks import Shown
 from fmx.labelling import frame_masks
-from fmx.labelling.bridging import bridges, number_settled
+from fmx.labelling.bridging import number_settled
 from fmx.labelling.faces import FaceState, Reading, read_faces, read_settled_faces
-from fmx.labelling.frame_masks import (
-  DOUBTFUL,
-  GOOD,
-  MOST_BRIDGED,
-  MOST_SKIPPED,
-  REFOUND,
-  FrameMasks,
-)
+from fmx.labelling.frame_masks import GOOD, MOST_BRIDGED, MOST_SKIPPED, FrameMasks
+from fmx.labelling.passes import Pass, told_apart
 from fmx.labelling.pieces import draw_faces
 from fmx.labelling.predictor import Predictor
 from fmx.labelling.steadying import STEADINESS
@@ -80,59 +73,6 @@ class ShotState:
   def has_trace(self, key: int) -> bool:
     """Whether the last frame has a mask of the face of a track."""
     return key in self.faces and self.faces[key].trace is not None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pass:
-  """What one way through a window gave: of each face that was looked for a reading and verdicts."""
-
-  follower: Follower
-  courses: list[Course]  # Also of faces that were not looked for.
-  readings: list[Reading]
-  verdicts: list[Verdicts]
-
-  def failed(self) -> bool:
-    """Whether a face is missing in some frame, or was not seen by the finder."""
-    return any(None in verdicts or DOUBTFUL in verdicts for verdicts in self.verdicts)
-
-  def is_empty(self) -> bool:
-    """Whether no frame has a face."""
-    return not any(any(verdicts) for verdicts in self.verdicts)
-
-  def has_mask(self, face: Found, time: int) -> bool:
-    """Whether a find in a frame is of a face that has a mask in every frame."""
-    return any(
-      all(verdicts) and agree(reading.course.poses[time], face.pose)
-      for reading, verdicts in zip(self.readings, self.verdicts)
-    )
-
-  def given_up(self) -> frozenset[int]:
-    """The keys of faces that have no mask in any frame."""
-    pairs = zip(self.readings, self.verdicts)
-    return frozenset(reading.course.key for reading, verdicts in pairs if not any(verdicts))
-
-  def bridged(self, before: ShotState, longest: int) -> set[int]:
-    """The frames in which a face would be bridged."""
-    return {
-      bridge.time
-      for reading, verdicts in zip(self.readings, self.verdicts)
-      for bridge in bridges(reading, verdicts, before.faces.get(reading.course.key), longest)
-    }
-
-  def skips(self) -> bool:
-    """Whether there are frames that the networks did not look at."""
-    return any(reading.skips for reading in self.readings)
-
-  def is_calm(self, before: ShotState, longest: int) -> bool:
-    """Whether every face is well seen in every frame, and none will be bridged."""
-    length = len(self.readings[0].crops)
-    settled = number_settled(length, self.readings, self.verdicts, before.faces, longest)
-    is_good = all(verdict == GOOD for of_face in self.verdicts for verdict in of_face)
-    return is_good and settled == length and not self.bridged(before, longest)
-
-  def overlooks_all(self, looks: Looks) -> bool:
-    """Whether the finder sees no face at all, or not one that is followed."""
-    return not any(looks.values()) or not all(r.course.is_seen.any() for r in self.readings)
 
 
 def label_window(
@@ -190,7 +130,7 @@ def label_window(
     harder = harder.shorter()
   elif found is not first:
     harder = harder.after(helped=not found.is_empty())
-  doubted = found.bridged(before, options.bridge)
+  doubted = found.bridged(before.faces, options.bridge)
   if any(looks.get(time) for time in doubted):
     others = [time for time in range(len(frames)) if time not in doubted]
     looks = {time: looks[time] for time in others if time in looks}
@@ -229,7 +169,7 @@ def _look_again(
   finder: Finder,
   frames: Sequence[np.ndarray],
   looks: Looks,
-  first: _Pass,
+  first: Pass,
   expected: Callable[[int], Sequence[Pose]],
   rests: bool,
 ) -> None:
@@ -254,7 +194,7 @@ def _unlooked(
   predictors: Mapping[str, Predictor],
   start: int,
   rest: int,
-) -> _Pass | None:
+) -> Pass | None:
   """A way through a window without the finder; None where it has to look."""
   last = start + len(frames) - 1
   shown = [track for track in before.follower.tracks if track.is_shown]
@@ -266,7 +206,7 @@ def _unlooked(
   )
   if not all(evidence.is_sure for reading in readings for evidence in reading.evidence):
     return None
-  return _Pass(before.follower, courses, readings, [[GOOD] * len(frames) for _ in readings])
+  return Pass(before.follower, courses, readings, [[GOOD] * len(frames) for _ in readings])
 
 
 def _first_way(
@@ -276,11 +216,11 @@ def _first_way(
   predictors: Mapping[str, Predictor],
   options: Options,
   start: int,
-) -> _Pass:
+) -> Pass:
   """The first way through a window; the networks skip frames where nothing happens."""
   if options.skip and len(looks) == 1:  # Faces are where they were to be expected.
     found = _go_through(frames, before, looks, predictors, start, skip=options.skip)
-    if not found.skips() or found.is_calm(before, options.bridge):
+    if not found.skips() or found.is_calm(before.faces, options.bridge):
       return found
   return _go_through(frames, before, looks, predictors, start)
 
@@ -293,14 +233,14 @@ def _go_through(
   start: int,
   given_up: frozenset[int] = frozenset(),
   skip: int = 0,
-) -> _Pass:
+) -> Pass:
   follower, courses = before.follower.follow(frames, looks, start)
   chosen = follower.choose(courses, given_up)
   if not all(before.has_trace(course.key) for course in chosen):
     skip = 0
   readings = read_settled_faces(frames, chosen, before.faces, predictors['primary'], skip)
   verdicts = [verdicts_of(reading, before.faces) for reading in readings]
-  return _Pass(follower, courses, readings, verdicts)
+  return Pass(follower, courses, readings, verdicts)
 
 
 def _go_through_again(
@@ -309,21 +249,21 @@ def _go_through_again(
   looks: Mapping[int, Sequence],
   predictors: Mapping[str, Predictor],
   start: int,
-  first: _Pass,
-) -> _Pass:
+  first: Pass,
+) -> Pass:
   """The second way through a window, with other looks than the first."""
   given_up = first.given_up()
   found = _go_through(frames, before, looks, predictors, start, given_up)
-  return _told_apart(first, _relieved(frames, before, found, predictors, given_up))
+  return told_apart(first, _relieved(frames, before, found, predictors, given_up))
 
 
 def _relieved(
   frames: Sequence[np.ndarray],
   before: ShotState,
-  found: _Pass,
+  found: Pass,
   predictors: Mapping[str, Predictor],
   given_up: frozenset[int],
-) -> _Pass:
+) -> Pass:
   """Adds faces that were not looked for, in the frames in which those that were have no mask.
 
   Where a cut was overlooked, or a face is taken for another one after a leap, the window's later
@@ -351,23 +291,10 @@ def _relieved(
   return dataclasses.replace(found, readings=readings, verdicts=verdicts)
 
 
-def _told_apart(first: _Pass, second: _Pass) -> _Pass:
-  """The second way through a window, told where it found what the first did not."""
-  before = {r.course.key: verdicts for r, verdicts in zip(first.readings, first.verdicts)}
-  told = [
-    [
-      REFOUND if new == GOOD and old != GOOD else new
-      for new, old in zip(verdicts, before.get(reading.course.key, [None] * len(verdicts)))
-    ]
-    for reading, verdicts in zip(second.readings, second.verdicts)
-  ]
-  return dataclasses.replace(second, verdicts=told)
-
-
 def _finish(
   frames: Sequence[np.ndarray],
   before: ShotState,
-  found: _Pass,
+  found: Pass,
   predictors: Mapping[str, Predictor],
   options: Options,
   start: int,
