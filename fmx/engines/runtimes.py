@@ -59,14 +59,14 @@ def on_openvino(graph: bytes, precision: str | None = None) -> Session:
 
 def has_bfloat16() -> bool:
   """Whether this processor computes in bfloat16, as OpenVINO sees it."""
-  return 'BF16' in _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+  return 'BF16' in _openvino().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
 class _OpenVINO:
   """A graph on OpenVINO, as a session."""
 
   def __init__(self, graph: bytes, precision: str):
-    core = _core()
+    core = _openvino()
     options = {
       'INFERENCE_PRECISION_HINT': precision,
       'INFERENCE_NUM_THREADS': _cores(),
@@ -86,7 +86,7 @@ class _OpenVINO:
 
 
 @functools.cache
-def _core() -> Any:
+def _openvino() -> Any:
   """OpenVINO, once in a process.
 
   Where there is AMX each gives its thread a stack for signals, and two that end in another order
