@@ -3,11 +3,13 @@
 #   make demo-train   draws faces, builds a dataset of them, trains, evaluates and shows the masks
 #   make test         runs the tests
 #   make lint         checks style and types
+#   make test-newest  runs the tests with the newest release of each library, as pip installs them
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-train test lint format clean
+.PHONY: demo demo-train test test-newest lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -18,6 +20,9 @@ demo-train: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+
+test-newest:
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -31,9 +36,9 @@ format: $(VENV)/installed
 clean:
 	rm -rf $(VENV) demo demo-train build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'fmx needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,keras]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %) -e '.[test,keras]'
 	touch $@

@@ -8,7 +8,7 @@ and the network has not changed its mind altogether: an eye that closes has its 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ STEADINESS = 0.8  # Share of the mask before.
 _ALIKE = 14.0  # Grey levels; a picture that differs by so many keeps 1 / e of that share.
 _AROUND = 1 / 80  # Of the crop's side: so far around a pixel its picture is compared.
 _LITTLE = np.float32(1e-3)  # Weight of a frame whose picture is another one.
-_PAIRS = np.empty(0, np.float32)  # In place of OpenCV's y where x and y are one array.
+# cv2's own types forget that a map of pairs needs no second one; OpenCV 5 reads an empty array.
+_NO_MAP: Any = None
 
 
 class Trace(NamedTuple):
@@ -86,7 +87,7 @@ def _carried(trace: Trace, new: Trace) -> tuple[np.ndarray, np.ndarray]:
   """
   side = new.crop.side
   source = _grid(side) + _flow(new.gray, trace.gray)
-  then = cv2.remap(trace.gray, source, _PAIRS, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+  then = cv2.remap(trace.gray, source, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
   change = cv2.GaussianBlur(cv2.absdiff(then, new.gray).astype(np.float32), (0, 0), _AROUND * side)
   weight = np.exp(-np.square(change / _ALIKE))
   weight *= ((source >= 0) & (source <= side - 1)).all(axis=-1)
@@ -94,7 +95,7 @@ def _carried(trace: Trace, new: Trace) -> tuple[np.ndarray, np.ndarray]:
   back = cv2.invertAffineTransform(trace.crop.matrix)
   back[:, 2] -= trace.box[:2]
   placed = new.crop.put_back(cv2.transform(source, back[:, :2]), new.box)
-  scores = cv2.remap(trace.scores, cv2.add(placed, back[:, 2]), _PAIRS, cv2.INTER_LINEAR)
+  scores = cv2.remap(trace.scores, cv2.add(placed, back[:, 2]), _NO_MAP, cv2.INTER_LINEAR)
   return scores, new.crop.put_back(weight, new.box)[..., 0]
 
 
