@@ -5,7 +5,8 @@
 
 The ConvLSTM behind a frozen FCN, and with the FCN at a twentieth of its rate; without `l2` unless
 said otherwise, for Adam makes it heavier the smaller the loss is, and SegLoss is small. Another
-seed: --config.base.seed=1. What came out is in docs/paper.md.
+seed: --config.base.seed=1. The small scale has the fine head; with the paper's it is
+--config=configs/tables/losses.py:coarse. What came out is in docs/paper.md.
 """
 
 from ml_collections import ConfigDict
@@ -59,5 +60,10 @@ TABLE = {
 }  # fmt: skip
 
 
-def get_config() -> ConfigDict:
-  return networks.plan(TABLE, known=NETWORKS)
+def get_config(head: str = '') -> ConfigDict:
+  """All second stages; `head` in place of the scale's, 'coarse' or 'fine'."""
+  config = networks.plan(TABLE, known=NETWORKS)
+  if head:
+    for scale in config.scales.values():
+      scale.all = (*scale.all, ('model.head', head))
+  return config

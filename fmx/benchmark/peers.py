@@ -14,13 +14,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fmx.benchmark import meter, rows
-from fmx.engines.graphs import Session
+from fmx.engines import graphs, runtimes
 from fmx.train.stages import FCN, TITLES, Stage
 from fmx.train.step import Variables, create_state
 from fmx.weights import Model
 
 OURS = 'XLA'
-TOLERANCE = 1e-4  # Of the largest logit, or of the loss, in float32.
+# Of the largest logit, or of the loss, in float32; a GPU multiplies with the ten bits of TF32.
+TOLERANCE = {'cpu': 1e-4, 'cuda': 2e-2}
 
 Call = Callable[[], Any]
 
@@ -53,9 +54,17 @@ class Compared:
 
 def check(config: ConfigDict) -> None:
   """Raises ValueError if there is nothing to compare, or if a library is missing."""
-  for library, extra in (('torch', 'torch'), ('onnxruntime', 'onnx'), ('onnx', 'onnx')):
+  where = place()
+  graphs = (('onnxruntime', 'onnx'), ('onnx', 'onnx')) if where == 'cpu' else ()
+  for library, extra in (('torch', 'torch'), *graphs):
     if importlib.util.find_spec(library) is None:
       raise ValueError(f"benchmark.peers needs {library}: pip install 'fmx[{extra}]'.")
+  import torch
+
+  if where == 'cuda' and not torch.cuda.is_available():
+    raise ValueError(
+      'benchmark.peers: JAX has a GPU, but this PyTorch sees none: install it with CUDA.'
+    )
   from fmx.benchmark.torch_network import LOSSES
 
   if FCN not in config.stages:
@@ -66,8 +75,15 @@ def check(config: ConfigDict) -> None:
     )
 
 
+def place() -> str:
+  """Where both libraries compute, in PyTorch's words: 'cpu' or 'cuda'."""
+  return 'cuda' if jax.local_devices()[0].platform == 'gpu' else 'cpu'
+
+
 def measure(config: ConfigDict) -> Iterator[Compared]:
-  """Compares prediction and training of the FCN on one device, float32.
+  """Compares prediction and training of the FCN on one device, from frames in the host's memory.
+
+  In float32 and, where the library computes in it there, in bfloat16.
 
   Args:
     config: As `configs/benchmark.py`.
@@ -75,17 +91,18 @@ def measure(config: ConfigDict) -> Iterator[Compared]:
   Raises:
     ValueError: PyTorch or ONNX Runtime says other than XLA, so that there is nothing to compare.
   """
-  with config.copy_and_resolve_references().unlocked() as ours:
-    ours.model.dtype = 'float32'
-  stage = Stage(FCN, ours, rows.no_data(), pathlib.Path())
-  batch = rows.random_batch(ours, 1, 1)
-  for task, calls, answers in (predictions(stage, batch), trainings(stage, batch)):
-    what = f'{TITLES[FCN]}, {ours.data.image_size} px: {task}'
+  where = place()
+  stages = {OURS: _stage(config, 'float32')}
+  if where == 'cuda':  # XLA's bfloat16 of a CPU is float32 with more work.
+    stages[f'{OURS}, bfloat16'] = _stage(config, 'bfloat16')
+  batch = rows.random_batch(config, 1, 1)
+  for task, calls, answers in (predictions(stages, batch, where), trainings(stages, batch, where)):
+    what = f'{TITLES[FCN]}, {config.data.image_size} px: {task}'
     differs = {name: _difference(answer, answers[OURS]) for name, answer in answers.items()}
     for name, value in differs.items():
-      if 'bfloat16' not in name and not value <= TOLERANCE:
+      if 'bfloat16' not in name and not value <= TOLERANCE[where]:
         raise ValueError(f'{what}: {name} differs by {value:.1e} from {OURS}; compare no times.')
-    timings = meter.time_in_turns(calls, ours.benchmark.steps)
+    timings = meter.time_in_turns(calls, config.benchmark.steps)
     yield from compared(what, batch['labels'][..., 0, 0].size, timings, differs)
 
 
@@ -108,85 +125,75 @@ def compared(
 
 
 def predictions(
-  stage: Stage, batch: Mapping[str, np.ndarray]
+  stages: Mapping[str, Stage], batch: Mapping[str, np.ndarray], where: str
 ) -> tuple[str, dict[str, Call], dict[str, np.ndarray]]:
   """Each library's prediction, and its logits [N, S, S, K]."""
   import torch
 
   from fmx.benchmark import torch_network
-  from fmx.engines import graphs, runtimes
 
+  stage = stages[OURS]
   variables, network = stage.fresh_variables(), stage.model(axis_name=None)
   frames = batch['video'].reshape(-1, *batch['video'].shape[-3:])
-  weights = Variables(variables['params'], variables['batch_stats'])
-  predict: Any = stage.logits_of
-  ours = predict.lower(weights, {'video': batch['video']}).compile()
-  model = Model(network, variables, stage.region, stage.class_names, frames.shape[1], 1)
-  starts: dict[str, graphs.Start] = {'ONNX Runtime': runtimes.on_onnx_runtime}
-  if runtimes.RUNTIMES['openvino'].is_installed():
-    starts['OpenVINO'] = functools.partial(runtimes.on_openvino, precision='f32')
-    if runtimes.has_bfloat16():
-      starts['OpenVINO, bfloat16'] = functools.partial(runtimes.on_openvino, precision='bf16')
-  theirs = torch_network.with_weights(network, variables).eval()
+  theirs = torch_network.with_weights(network, variables).eval().to(where)
   tensor = torch.from_numpy(frames)
 
   def in_torch(dtype: Any) -> torch.Tensor:
-    with torch.inference_mode(), torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
-      return theirs(tensor)
+    with torch.inference_mode(), torch.autocast(where, dtype, enabled=dtype != torch.float32):
+      logits = theirs(tensor.to(where))
+    if where == 'cuda':
+      torch.cuda.synchronize()
+    return logits
 
+  weights = Variables(variables['params'], variables['batch_stats'])
   calls: dict[str, Call] = {
-    OURS: lambda: ours(weights, {'video': batch['video']}),
-    **{name: _in_graph(graphs.session(start, model), frames) for name, start in starts.items()},
+    name: _predicting(stage, weights, batch) for name, stage in stages.items()
+  }
+  if where == 'cpu':
+    model = Model(network, variables, stage.region, stage.class_names, frames.shape[1], 1)
+    calls |= {name: _in_graph(graphs.session(start, model), frames) for name, start in _starts()}
+  calls |= {
     'PyTorch': lambda: in_torch(torch.float32),
     'PyTorch, bfloat16': lambda: in_torch(torch.bfloat16),
   }
   answers = {}
   for name, call in calls.items():
-    logits = np.asarray(call().permute(0, 2, 3, 1) if 'PyTorch' in name else call())
+    logits = np.asarray(call().permute(0, 2, 3, 1).cpu() if 'PyTorch' in name else call())
     answers[name] = logits.reshape(len(frames), *logits.shape[-3:])
   return 'prediction', calls, answers
 
 
 def trainings(
-  stage: Stage, batch: Mapping[str, np.ndarray]
+  stages: Mapping[str, Stage], batch: Mapping[str, np.ndarray], where: str
 ) -> tuple[str, dict[str, Call], dict[str, np.ndarray]]:
   """Each library's training step, by the same loss and Adam, and the loss of the first one."""
   import torch
 
   from fmx.benchmark import torch_network
 
+  stage = stages[OURS]
   variables, network = stage.fresh_variables(), stage.model(axis_name=None)
-  device = jax.local_devices()[:1]
-  step: Any
-  tx, step = stage.step_fn(total_steps=1000, devices=device)
-  state = create_state(variables, tx, jax.random.key(0), devices=device)
-  compiled = step.lower(state, batch).compile()
   frames = torch.from_numpy(batch['video'].reshape(-1, *batch['video'].shape[-3:]))
   labels = torch.from_numpy(batch['labels'].reshape(-1, *batch['labels'].shape[-2:]).astype(int))
   loss_of = torch_network.LOSSES[stage.options.loss]
 
-  def train() -> Any:
-    nonlocal state
-    state, metrics = compiled(state, batch)
-    return metrics.loss
-
   def torch_step(dtype: Any) -> Call:
-    theirs = torch_network.with_weights(network, variables).train()
+    theirs = torch_network.with_weights(network, variables).train().to(where)
     adam = torch.optim.Adam(theirs.parameters(), lr=stage.options.learning_rate)
 
     def take() -> torch.Tensor:
       adam.zero_grad()
-      with torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
-        logits = theirs(frames)
-      loss = loss_of(logits, labels)
+      with torch.autocast(where, dtype, enabled=dtype != torch.float32):
+        logits = theirs(frames.to(where))
+      loss = loss_of(logits, labels.to(where))
       loss.backward()
       adam.step()
-      return loss.detach()
+      return loss.detach().cpu()
 
     return take
 
   calls: dict[str, Call] = {
-    OURS: train,
+    **{name: _training(stage, variables, batch) for name, stage in stages.items()},
     'PyTorch': torch_step(torch.float32),
     'PyTorch, bfloat16': torch_step(torch.bfloat16),
   }
@@ -205,7 +212,43 @@ def table(compared: Sequence[Compared]) -> list[list[str]]:
   return found
 
 
-def _in_graph(session: Session, frames: np.ndarray) -> Call:
+def _stage(config: ConfigDict, dtype: str) -> Stage:
+  with config.copy_and_resolve_references().unlocked() as of_dtype:
+    of_dtype.model.dtype = dtype
+  return Stage(FCN, of_dtype, rows.no_data(), pathlib.Path())
+
+
+def _predicting(stage: Stage, weights: Variables, batch: Mapping[str, np.ndarray]) -> Call:
+  predict: Any = stage.logits_of
+  compiled = predict.lower(weights, {'video': batch['video']}).compile()
+  return lambda: compiled(weights, {'video': batch['video']})
+
+
+def _training(stage: Stage, variables: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> Call:
+  device = jax.local_devices()[:1]
+  step: Any
+  tx, step = stage.step_fn(total_steps=1000, devices=device)
+  state = create_state(variables, tx, jax.random.key(0), devices=device)
+  compiled = step.lower(state, batch).compile()
+
+  def train() -> Any:
+    nonlocal state
+    state, metrics = compiled(state, batch)
+    return metrics.loss
+
+  return train
+
+
+def _starts() -> Iterator[tuple[str, graphs.Start]]:
+  """What runs graphs on this CPU, by its name for people."""
+  yield 'ONNX Runtime', runtimes.on_onnx_runtime
+  if runtimes.RUNTIMES['openvino'].is_installed():
+    yield 'OpenVINO', functools.partial(runtimes.on_openvino, precision='f32')
+    if runtimes.has_bfloat16():
+      yield 'OpenVINO, bfloat16', functools.partial(runtimes.on_openvino, precision='bf16')
+
+
+def _in_graph(session: graphs.Session, frames: np.ndarray) -> Call:
   return lambda: session.run(['logits'], {'frames': frames})[0]
 
 

@@ -41,7 +41,7 @@ class Network(nn.Module):
 
   def forward(self, frames: torch.Tensor) -> torch.Tensor:
     """The logits."""
-    x = frames.flip(-1).float() - torch.tensor(MEAN_BGR)
+    x = frames.flip(-1).float() - torch.tensor(MEAN_BGR, device=frames.device)
     x = x.permute(0, 3, 1, 2)  # Channels lie last in memory still.
     return _upsample(self.head(self.trunk(x)), x.shape[2:])
 
@@ -115,8 +115,9 @@ class CoarseHead(nn.Module):
 
   def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
     """The maps to logits."""
-    with torch.autocast('cpu', enabled=False):
-      return self.conv6(maps[-1].float())
+    x = maps[-1]
+    with torch.autocast(x.device.type, enabled=False):
+      return self.conv6(x.float())
 
 
 class FineHead(nn.Module):
@@ -141,7 +142,7 @@ class FineHead(nn.Module):
       skip = getattr(self, f'skip{stride}')(maps[place])
       x = getattr(self, f'conv{stride}')(_upsample(x, skip.shape[2:]) + skip)
       x = F.relu(getattr(self, f'bn{stride}')(x))
-    with torch.autocast('cpu', enabled=False):  # Ours is float32 there, too.
+    with torch.autocast(x.device.type, enabled=False):  # Ours is float32 there, too.
       return self.classifier(x.float())
 
 
