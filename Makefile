@@ -4,12 +4,13 @@
 #   make test         runs the tests
 #   make lint         checks style and types
 #   make test-newest  runs the tests with the newest release of each library, as pip installs them
+#   make test-lowest  runs the tests with the oldest release that pyproject.toml allows of each
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-train test test-newest lint format clean
+.PHONY: demo demo-train test test-newest test-lowest lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -24,6 +25,13 @@ test: $(VENV)/installed
 test-newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
+	  --resolution lowest-direct -e '.[test]'
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +42,7 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo demo-train build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv-newest .venv-lowest $(VENV) demo demo-train build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

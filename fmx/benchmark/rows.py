@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,7 +33,7 @@ class Row:
     seconds: Of a step, the median.
     spread: Its quartiles.
     flops: Operations of a step on one device, as XLA counts them; None where it does not.
-    moved: Bytes that a step reads and writes on one device, likewise.
+    moved: Bytes that a step, compiled, reads and writes on one device, likewise.
     peak: Bytes in use at most until then.
   """
 
@@ -77,22 +77,21 @@ def of_stage(
   frames, what = batch['labels'][..., 0, 0].size, f'{TITLES[name]}, {config.model.dtype}'
   steps = config.benchmark.steps
 
-  compiled, seconds = _compiled(step_fn, state, batch)
+  compiled = _Compiled(step_fn, state, batch)
 
   def train() -> Any:
     nonlocal state
-    state, metrics = compiled(state, batch)
+    state, metrics = compiled.call(state, batch)
     return metrics.loss
 
-  yield _row(f'{what}: training', frames, seconds, time_calls(train, steps), compiled), train
+  yield compiled.row(f'{what}: training', frames, time_calls(train, steps)), train
   video = {'video': batch['video']}
-  predicting, seconds = _compiled(stage.logits_of, weights, video)
+  predicting = _Compiled(stage.logits_of, weights, video)
 
   def predict() -> Any:
-    return predicting(weights, video)
+    return predicting.call(weights, video)
 
-  timing = time_calls(predict, steps)
-  yield _row(f'{what}: prediction', frames, seconds, timing, predicting), predict
+  yield predicting.row(f'{what}: prediction', frames, time_calls(predict, steps)), predict
 
 
 def of_input(config: ConfigDict, dataset: Dataset) -> Iterator[Row]:
@@ -150,26 +149,36 @@ def peak_memory() -> int:
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _compiled(mapped: Any, *args: Any) -> tuple[Any, float]:
-  """A mapped function compiled for its arguments, and in how many seconds."""
-  start = time.perf_counter()
-  compiled = mapped.lower(*args).compile()
-  return compiled, time.perf_counter() - start
+class _Compiled:
+  """A mapped function compiled for its arguments, and what that costs."""
+
+  def __init__(self, mapped: Any, *args: Any):
+    """Compiles it."""
+    start = time.perf_counter()
+    lowered = mapped.lower(*args)
+    self.call = lowered.compile()
+    self._seconds = time.perf_counter() - start
+    # A GPU's compiled convolutions are calls of a library, whose operations XLA does not count.
+    self._flops = _costs(lowered).get('flops')
+    self._moved = _costs(self.call).get('bytes accessed')
+
+  def row(self, what: str, frames: int, timing: Timing) -> Row:
+    """What was measured of it."""
+    return Row(
+      what=what,
+      frames=frames,
+      first=self._seconds,
+      seconds=timing.median,
+      spread=timing.spread,
+      flops=self._flops,
+      moved=self._moved,
+      peak=peak_memory(),
+    )
 
 
-def _row(what: str, frames: int, first: float, timing: Timing, compiled: Any) -> Row:
-  costs = compiled.cost_analysis() or {}
-  costs = costs[0] if isinstance(costs, list) else costs
-  return Row(
-    what=what,
-    frames=frames,
-    first=first,
-    seconds=timing.median,
-    spread=timing.spread,
-    flops=costs.get('flops'),
-    moved=costs.get('bytes accessed'),
-    peak=peak_memory(),
-  )
+def _costs(program: Any) -> Mapping[str, float]:
+  costs = program.cost_analysis() or {}
+  return costs[0] if isinstance(costs, list) else costs
 
 
 def no_data() -> Dataset:

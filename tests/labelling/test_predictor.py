@@ -28,7 +28,8 @@ def test_the_real_network_is_run_as_it_is():
   model, frames = tiny_models.full_model(), video(3, LENGTH)
   logits, carry = Predictor(model)(frames)
   expected, expected_carry = plain(model, frames)
-  np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+  largest = np.abs(expected).max()  # Some 1e4, of which other logits are differences.
+  np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-5 * largest)
   np.testing.assert_allclose(carry.cell, expected_carry.cell, rtol=1e-3, atol=1e-3)
 
 
