@@ -10,6 +10,8 @@ os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
 )
 os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+# With JAX_PLATFORMS=cuda tests run on a GPU, which else would multiply with ten bits.
+os.environ.setdefault('JAX_DEFAULT_MATMUL_PRECISION', 'highest')
 # What is kept from one test to the next is not for the person who runs them.
 _CACHE = tempfile.TemporaryDirectory(prefix='fmx-cache-')
 os.environ['XDG_CACHE_HOME'] = _CACHE.name

@@ -55,8 +55,8 @@ class Compared:
 def check(config: ConfigDict) -> None:
   """Raises ValueError if there is nothing to compare, or if a library is missing."""
   where = place()
-  graphs = (('onnxruntime', 'onnx'), ('onnx', 'onnx')) if where == 'cpu' else ()
-  for library, extra in (('torch', 'torch'), *graphs):
+  others = (('onnxruntime', 'onnx'), ('onnx', 'onnx')) if where == 'cpu' else ()
+  for library, extra in (('torch', 'torch'), *others):
     if importlib.util.find_spec(library) is None:
       raise ValueError(f"benchmark.peers needs {library}: pip install 'fmx[{extra}]'.")
   import torch
