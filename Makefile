@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
+# Tests of a file in one of two processes, in the order of tests/conftest.py.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo demo-train test test-newest test-lowest lint format clean
 .DELETE_ON_ERROR:
@@ -20,7 +22,7 @@ demo-train: $(VENV)/installed
 	$(BIN)/python run.py --config=configs/demo.py --workdir=demo-train
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(IN_TWO) $(PYTEST_FLAGS)
 
 test-newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
@@ -30,7 +32,7 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python \
 	  --resolution lowest-direct -e '.[test]'
-	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+	.venv-lowest/bin/python -m pytest $(IN_TWO) $(PYTEST_FLAGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

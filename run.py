@@ -5,6 +5,7 @@ python run.py --config=configs/primary.py --workdir=runs/primary [--config.fcn.e
 Without arguments it shows what there is to do.
 """
 
+import importlib
 import logging
 import pathlib
 import sys
@@ -25,6 +26,22 @@ _COMPILATION_CACHE = flags.DEFINE_bool(
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, of several.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'How many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
+# The function of each job; only the one that is asked for is imported, with what it needs.
+JOBS = {
+  'train': 'fmx.jobs:train',
+  'train_finder': 'fmx.finder_jobs:train',
+  'train_all': 'fmx.jobs:train_all',
+  'evaluate': 'fmx.jobs:evaluate',
+  'evaluate_finder': 'fmx.finder_jobs:evaluate',
+  'extract': 'fmx.extraction.job:run',
+  'extract_many': 'fmx.many.job:run',
+  'export': 'fmx.export_job:run',
+  'app': 'fmx.app.job:run',
+  'study': 'fmx.study:run',
+  'tables': 'fmx.paper.job:run',
+  'benchmark': 'fmx.benchmark.job:run',
+  'demo': 'fmx.demo:run',
+}
 EXAMPLES = """\
 fmx: face masks in video. What to do, and the command for it:
 
@@ -64,54 +81,21 @@ def main(arguments: list[str]) -> int | str:
   if len(arguments) > 1:
     return f'error: unexpected {arguments[1]!r}: options begin with --.'
   # Only now: a misspelt flag need not wait for jax.
-  from fmx import caching, demo, devices, export_job, finder_jobs, jobs, study, terminal
-  from fmx.app import job as page
-  from fmx.benchmark import job as benchmark
-  from fmx.extraction import job as extraction
-  from fmx.many import job as many
-  from fmx.paper import job as tables
+  from fmx import caching, devices, terminal
   from fmx.workdir import folder_of
 
   config = _CONFIG.value
+  if config.job not in JOBS:
+    return f'error: job is {config.job!r}; it must be one of {", ".join(JOBS)}.'
+  module, _, name = JOBS[config.job].partition(':')
   workdir = pathlib.Path(_WORKDIR.value or folder_of(config.video)).expanduser()
-  given = workdir if _WORKDIR.value else None
   with terminal.Ending(workdir, traceback=_TRACEBACK.value) as ending:
     if _COMPILATION_CACHE.value:
       caching.keep_compiled()
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
     terminal.talk(logging.INFO if devices.is_first_process() else logging.WARNING)
-    match config.job:
-      case 'train':
-        jobs.train(config, workdir)
-      case 'train_finder':
-        finder_jobs.train(config, workdir)
-      case 'train_all':
-        jobs.train_all(config, workdir)
-      case 'evaluate':
-        jobs.evaluate(config, workdir)
-      case 'evaluate_finder':
-        finder_jobs.evaluate(config, workdir)
-      case 'extract':
-        extraction.run(config, workdir)
-      case 'extract_many':
-        many.run(config, workdir)
-      case 'export':
-        export_job.run(config, workdir)
-      case 'benchmark':
-        benchmark.run(config, workdir)
-      case 'study':
-        study.run(config, workdir)
-      case 'tables':
-        tables.run(config, workdir)
-      case 'demo':
-        demo.run(config, workdir)
-      case 'app':
-        page.run(config, given)
-      case job:
-        return (
-          f'error: job is {job!r}; it must be train, train_finder, train_all, evaluate, '
-          'evaluate_finder, extract, extract_many, export, app, study, tables, benchmark or demo.'
-        )
+    run = getattr(importlib.import_module(module), name)
+    run(config, None if config.job == 'app' and not _WORKDIR.value else workdir)
   return ending.status
 
 

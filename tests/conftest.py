@@ -1,4 +1,7 @@
-"""Four virtual CPU devices and quick compilation, before jax is imported anywhere; hypothesis."""
+"""Four virtual CPU devices and quick compilation, before jax is imported anywhere; hypothesis.
+
+What the tests compile is kept from one run to the next.
+"""
 
 import os
 import tempfile
@@ -19,3 +22,24 @@ os.environ['XDG_CACHE_HOME'] = _CACHE.name
 # Machines that run tests are noisy: an example may take long without being wrong.
 settings.register_profile('fmx', deadline=None)
 settings.load_profile('fmx')
+
+
+# Files that take a minute and more: begun first, so that no worker is left alone with one.
+_LONGEST = ('test_run.py', 'test_ray.py', 'test_benchmark.py')
+
+
+def pytest_collection_modifyitems(items):
+  items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+def pytest_configure(config):
+  import jax
+
+  from fmx import caching
+
+  # Only here, not in the processes that tests start: some of them are killed while they write.
+  jax.config.update(
+    'jax_compilation_cache_dir', str(config.cache.mkdir('compiled') / caching.processor())
+  )
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

@@ -319,3 +319,30 @@ def test_extraction_does_not_wait_for_what_training_needs():
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
   )
   assert found.stdout == '[] []\n'
+
+
+WITHOUT_EXTRAS = """
+import importlib, sys
+
+EXTRAS = 'matplotlib jinja2 markupsafe onnx onnxruntime openvino h5py ray fsspec starlette uvicorn'
+EXTRAS += ' websockets pycocotools dlib torch keras sklearn'
+
+class Hidden:
+  def find_spec(self, name, *_):
+    if name.partition('.')[0] in EXTRAS.split():
+      raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Hidden())
+import run
+for job in run.JOBS.values():
+  module, _, function = job.partition(':')
+  print(callable(getattr(importlib.import_module(module), function)))
+"""
+
+
+def test_no_job_needs_an_extra_before_it_says_so():
+  found = subprocess.run(
+    [sys.executable, '-c', WITHOUT_EXTRAS], cwd=ROOT, capture_output=True, text=True
+  )
+  assert found.returncode == 0, found.stderr
+  assert set(found.stdout.split()) == {'True'}

@@ -282,7 +282,7 @@ MISTAKES = {
   ),
   'an option like no other': ({'zzz': 3}, "there is no option 'zzz'"),
   'a word for a number': ({'data.image_size': 'abc'}, '--config.data.image_size=abc: invalid'),
-  'an unknown job': ({'job': 'dance'}, "job is 'dance'; it must be train, train_finder"),
+  'an unknown job': ({'job': 'dance'}, "job is 'dance'; it must be one of train, train_finder"),
   'no stage': ({'stages': '()'}, "stages is (); it must be ('fcn', 'convlstm')"),
   'no FCN to start from': ({'stages': "('convlstm',)"}, 'the workdir of a run that trained'),
   'an FCN too many': ({'trained_fcn': 'there'}, 'and only then'),

@@ -1,13 +1,12 @@
 """The pictures of the report: SVG that fits a page of either colour, and masks over frames."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 from fmx.data.eval_batches import clip_windows
@@ -16,6 +15,10 @@ from fmx.evaluation import systems
 from fmx.evaluation.confusion import mean_iou
 from fmx.weights import Model
 from tfds_300vw import pictures
+
+if TYPE_CHECKING:  # It is in the extra `tables`.
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
 
 INK = '#808080'  # Can be read on white and on black.
 COLORS = ('#4a86d9', '#d9574a', '#9a9a9a')  # The paper's in Fig. 6: blue, red, gray.
@@ -117,6 +120,8 @@ def _percent(ratio: float | None) -> float:
 
 
 def _plot(label: str) -> tuple[Figure, Axes]:
+  from matplotlib.figure import Figure
+
   figure = Figure(figsize=_SIZE, layout='constrained')
   axes = figure.subplots()
   axes.set_ylabel(label)
@@ -130,6 +135,8 @@ def _plot(label: str) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure, axes: Axes) -> str:
   """The figure on a transparent ground, without the head of a file, the same each time."""
+  import matplotlib
+
   axes.xaxis.label.set_color(INK)
   axes.yaxis.label.set_color(INK)
   figure.legend(loc='outside upper left', ncols=3, frameon=False, labelcolor=INK)

@@ -1,19 +1,21 @@
 """The report: our numbers beside the paper's, as one page and as Markdown."""
 
+from __future__ import annotations
+
 import base64
 import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from fmx.evaluation import significance, tables
 from fmx.paper import figures
 from fmx.paper.plan import Table
 from tfds_300vw import placing
+
+if TYPE_CHECKING:  # It is in the extra `tables`.
+  import jinja2
 
 PAGE, DOCUMENT = 'index.html', 'report.md'
 PAPER = 'paper'  # Head of the columns with its numbers.
@@ -225,6 +227,9 @@ def _spread(one: Mapping[str, Any]) -> str:
 
 
 def _environment() -> jinja2.Environment:
+  import jinja2
+  from markupsafe import Markup
+
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('fmx.paper'),
     autoescape=lambda name: bool(name and '.html' in name),
