@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from unittest import mock
 
 from drawn_scenes import ColorPredictor, models, usual_points
 
@@ -24,8 +25,8 @@ def sees_one_face(frames):
 
 def extractor():
   """The real one, with those in place of the networks."""
-  module.Predictor = ColorPredictor
-  return FaceMaskExtractor(models(), finder=sees_one_face, engine='xla')
+  with mock.patch.object(module, 'Predictor', ColorPredictor):
+    return FaceMaskExtractor(models(), finder=sees_one_face, engine='xla')
 
 
 class SlowWorker(Worker):
