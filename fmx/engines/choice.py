@@ -87,7 +87,16 @@ def chosen(engine: str) -> str:
   installed = [name for name, runtime in RUNTIMES.items() if runtime.is_installed()]
   if 'openvino' in installed and runtimes.has_bfloat16():
     return 'openvino'
+  if not installed:
+    _advise()
   return [*installed, 'xla'][0]
+
+
+@functools.cache
+def _advise() -> None:
+  _logger.info(
+    "XLA runs the networks. On a CPU others take a third of its time: pip install 'fmx[cpu]'."
+  )
 
 
 def segmenter(model: Model, clip_length: int, engine: str) -> Segmenter:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import os
 import subprocess
 import sys
@@ -188,6 +189,15 @@ def test_auto_is_what_is_quickest_on_the_machine(
   install(monkeypatch, *installed)
   assert choice.chosen('auto') == expected
   assert choice.chosen('xla') == 'xla'
+
+
+def test_whoever_has_no_engine_of_cpus_is_told_of_them_once(monkeypatch, caplog):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
+  caplog.set_level(logging.INFO)
+  choice._advise.cache_clear()
+  install(monkeypatch)
+  assert [choice.chosen('auto'), choice.chosen('auto'), choice.chosen('xla')] == ['xla'] * 3
+  assert [record.message.count("pip install 'fmx[cpu]'") for record in caplog.records] == [1]
 
 
 def test_an_engine_that_is_not_there_is_refused_in_a_sentence(monkeypatch):
