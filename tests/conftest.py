@@ -33,6 +33,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
+  if not config.pluginmanager.hasplugin('cacheprovider'):
+    return
   import jax
 
   from fmx import caching

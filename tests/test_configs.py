@@ -227,3 +227,10 @@ def test_the_tables_have_the_numbers_of_the_paper_that_survive():
   assert {miou for _, miou in known} == {60.09, 54.50, 55.53, 63.76}
   assert ('Face tracker', 60.09) in known
   assert ('Primary + zoomed-in models', 63.76) in known
+
+
+def test_losses_of_the_second_stage_are_compared_with_either_head():
+  config = load('tables.losses').get_config
+  assert dict(config().scales.small['all'])['model.head'] == 'fine'
+  assert dict(config('coarse').scales.small['all'])['model.head'] == 'coarse'
+  assert dict(config('coarse').scales.paper['all']) == {'model.head': 'coarse'}
