@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fmx.engines.graphs import Session, Start
+
+_TELEMETRY = 'openvino_telemetry'
 
 
 class Runtime(NamedTuple):
@@ -92,9 +95,23 @@ def _openvino() -> Any:
   Where there is AMX each gives its thread a stack for signals, and two that end in another order
   than the reverse of their beginning leave one behind that is gone: the next signal kills.
   """
-  import openvino
+  return _imported_openvino().Core()
 
-  return openvino.Core()
+
+def _imported_openvino() -> Any:
+  """OpenVINO, which would tell its makers that it is used, out of a fork of this process.
+
+  Where its library for that cannot be imported, it does not.
+  """
+  is_hidden = _TELEMETRY not in sys.modules
+  if is_hidden:
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+  try:
+    import openvino
+  finally:
+    if is_hidden:
+      del sys.modules[_TELEMETRY]
+  return openvino
 
 
 def _cores() -> int:

@@ -191,6 +191,25 @@ def test_auto_is_what_is_quickest_on_the_machine(
   assert choice.chosen('xla') == 'xla'
 
 
+ALONE = """
+import os, sys, time
+os.register_at_fork(before=lambda: print('fork'))
+from fmx.engines import runtimes
+runtimes.has_bfloat16()
+time.sleep(0.5)  # It would do that in a thread.
+print([name for name in sys.modules if 'telemetry' in name.partition('.')[0]])
+print(os.listdir(os.environ['HOME']))
+"""
+
+
+@pytest.mark.skipif(not RUNTIMES['openvino'].is_installed(), reason='needs OpenVINO')
+def test_openvino_tells_nobody_that_it_is_used(tmp_path):
+  environment = os.environ | {'HOME': str(tmp_path)}
+  command = [sys.executable, '-c', ALONE]
+  found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+  assert found.stdout.split() == ['[]', '[]'], found.stdout
+
+
 def test_whoever_has_no_engine_of_cpus_is_told_of_them_once(monkeypatch, caplog):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
   caplog.set_level(logging.INFO)
