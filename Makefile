@@ -25,6 +25,7 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest $(IN_TWO) $(PYTEST_FLAGS)
 
 test-newest:
+	rm -rf .venv-newest
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
 test-lowest:
