@@ -92,6 +92,7 @@ def main(arguments: list[str]) -> int | str:
   with terminal.Ending(workdir, traceback=_TRACEBACK.value) as ending:
     if _COMPILATION_CACHE.value:
       caching.keep_compiled()
+    devices.keep_memory()
     devices.connect(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
     terminal.talk(logging.INFO if devices.is_first_process() else logging.WARNING)
     run = getattr(importlib.import_module(module), name)

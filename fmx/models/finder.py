@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fmx.models.convolution import Conv
+from fmx.models.normalization import BatchNorm
 
 STRIDE = 8  # Pixels of the frame from one cell of the output to the next.
 MULTIPLE = 32  # Both sides of a frame must be multiples of it.
@@ -87,10 +88,10 @@ class ConvUnit(nn.Module):
     """From features [N, H, W, C_in] to [N, H / stride, W / stride, C]."""
     kernel_size = (self.kernel, self.kernel)
     x = Conv(self.features, kernel_size, self.stride, use_bias=False, name='conv')(x)
-    x = nn.BatchNorm(
+    x = BatchNorm(
       use_running_average=not self.train,
       momentum=0.98,
-      axis_name=self.axis_name if self.train else None,
+      axis_name=self.axis_name,
       name='norm',
     )(x)
     return nn.relu(x) if self.active else x

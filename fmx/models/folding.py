@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from fmx.models.convolution import Conv
+from fmx.models.normalization import BatchNorm
 
 
 def fold_batch_norm(
@@ -56,13 +57,14 @@ def _pairs(network: nn.Module, variables: Any, frames: jax.ShapeDtypeStruct) -> 
 
   def watch(call: Any, arguments: Any, options: Any, context: Any) -> Any:
     module = context.module
-    if isinstance(module, nn.BatchNorm) and context.method_name == '__call__':
+    if isinstance(module, BatchNorm) and context.method_name == '__call__':
       conv, _ = outputs.get(id(arguments[0]), (None, None))
       if conv is not None:
         pairs.append((conv, module.path, module.epsilon))
     output = call(*arguments, **options)
     if isinstance(module, Conv):
-      outputs[id(output)] = module.path, output  # Kept, so that its id is its own.
+      features = output[0] if context.method_name == 'apart' else output
+      outputs[id(features)] = module.path, features  # Kept, so that its id is its own.
     return output
 
   with nn.intercept_methods(watch):

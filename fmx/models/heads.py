@@ -95,8 +95,8 @@ class FineHead(Head):
     for stride, skip in ((16, maps.stage4), (8, maps.stage3), (4, maps.stage2)):
       if skip.shape[1:3] != maps.top.shape[1:3]:  # Else the top is as fine already.
         x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
-        x = conv(kernel_size=(3, 3), name=f'conv{stride}')(x)
-        x = nn.relu(norm(name=f'bn{stride}')(x))
+        finer = conv(kernel_size=(3, 3), name=f'conv{stride}')
+        x = nn.relu(norm(name=f'bn{stride}')(*finer.apart(x)))
       if has_gates and (name := f'stride{stride}') in GatedCarry._fields:
         before = (getattr(carry, name), carry.known) if isinstance(carry, GatedCarry) else None
         gates = GatedMemory(

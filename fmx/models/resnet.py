@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fmx.models.convolution import Conv, Dtype, is_tuned_for_cpu
+from fmx.models.normalization import BatchNorm
 
 MEAN_BGR = (103.939, 116.779, 123.68)  # Of ImageNet, as Keras's 'caffe' mode subtracts it.
 MOMENTUM = 0.95
@@ -35,7 +36,7 @@ def normalize(video: jax.Array) -> jax.Array:
   return jnp.flip(video, -1).astype(jnp.float32) - jnp.asarray(MEAN_BGR, jnp.float32)
 
 
-def batch_norm(*, train: bool, dtype: Dtype, axis_name: str | None) -> Callable[..., nn.BatchNorm]:
+def batch_norm(*, train: bool, dtype: Dtype, axis_name: str | None) -> Callable[..., BatchNorm]:
   """The batch normalisation of the whole network, still to be given its name.
 
   Args:
@@ -45,7 +46,7 @@ def batch_norm(*, train: bool, dtype: Dtype, axis_name: str | None) -> Callable[
     axis_name: The pmapped axis whose devices share the batch, if any.
   """
   return functools.partial(
-    nn.BatchNorm,
+    BatchNorm,
     use_running_average=not train,
     momentum=MOMENTUM,
     epsilon=EPSILON,
@@ -97,14 +98,14 @@ class Bottleneck(nn.Module):
     norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
     shortcut = x
     if self.project:
-      shortcut = conv(4 * self.features, stride=self.stride, name='conv0')(x)
-      shortcut = norm(name='bn0')(shortcut)
-    x = conv(self.features, stride=self.stride, name='conv1')(x)
-    x = nn.relu(norm(name='bn1')(x))
-    x = conv(self.features, (3, 3), dilation=self.dilation, name='conv2')(x)
-    x = nn.relu(norm(name='bn2')(x))
-    x = conv(4 * self.features, name='conv3')(x)
-    return nn.relu(shortcut + norm(name='bn3')(x))
+      conv0 = conv(4 * self.features, stride=self.stride, name='conv0')
+      shortcut = norm(name='bn0')(*conv0.apart(x))
+    conv1 = conv(self.features, stride=self.stride, name='conv1')
+    x = nn.relu(norm(name='bn1')(*conv1.apart(x)))
+    conv2 = conv(self.features, (3, 3), dilation=self.dilation, name='conv2')
+    x = nn.relu(norm(name='bn2')(*conv2.apart(x)))
+    conv3 = conv(4 * self.features, name='conv3')
+    return nn.relu(shortcut + norm(name='bn3')(*conv3.apart(x)))
 
 
 class Stage(nn.Module):
@@ -171,9 +172,9 @@ class ResNet(nn.Module):
     Returns:
       The maps of stages 2 to 5, or 2 to 4.
     """
-    x = Conv(self.stem, (7, 7), stride=2, dtype=self.dtype, name='conv1')(frames)
-    x = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)(name='bn1')(x)
-    x = max_pool(nn.relu(x), self.pool_margin)
+    norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
+    conv1 = Conv(self.stem, (7, 7), stride=2, dtype=self.dtype, name='conv1')
+    x = max_pool(nn.relu(norm(name='bn1')(*conv1.apart(frames))), self.pool_margin)
     maps = []
     for stage, blocks in enumerate(self.blocks, start=2):
       dilate = self.dilate and stage == 5

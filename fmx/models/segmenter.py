@@ -106,7 +106,7 @@ def title(temporal: bool, memory: str = 'top') -> str:
 
 
 def conv_outputs(network: Segmenter, variables: Any, video: jax.Array) -> dict[str, jax.Array]:
-  """What the trunk's convolutions put out, by the name of the module inside the trunk.
+  """What the trunk's convolutions put out, without their biases, by the module inside the trunk.
 
   Args:
     network: The network.
@@ -121,13 +121,13 @@ def conv_outputs(network: Segmenter, variables: Any, video: jax.Array) -> dict[s
     captured = network.apply(
       variables,
       video,
-      capture_intermediates=lambda module, _: isinstance(module, Conv),
+      capture_intermediates=lambda module, method: isinstance(module, Conv) and method == 'apart',
       mutable=['intermediates'],
     )[1]
     return captured['intermediates']['trunk']
 
   found = traverse_util.flatten_dict(jax.jit(run)(variables, video), sep='/')
-  return {name.removesuffix('/__call__'): value for name, (value,) in found.items()}
+  return {name.removesuffix('/apart'): features for name, ((features, _bias),) in found.items()}
 
 
 def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any], Transfer]:
