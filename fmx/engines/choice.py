@@ -92,6 +92,14 @@ def chosen(engine: str) -> str:
   return [*installed, 'xla'][0]
 
 
+def described(engine: str) -> str:
+  """The engine itself and, where processors decide on that, what it computes in; as `chosen`."""
+  taken = chosen(engine)
+  if taken != 'openvino':
+    return taken
+  return f'{taken}, {"bfloat16" if runtimes.has_bfloat16() else "float32"}'
+
+
 @functools.cache
 def _advise() -> None:
   _logger.info(

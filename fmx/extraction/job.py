@@ -160,7 +160,7 @@ def ingredients(config: ConfigDict, of_video: dict[str, Any]) -> dict[str, Any]:
   """What decides the masks, as JSON: the video's identity, the weights and the options."""
   of_weights, engine = None, None
   if config.extraction.method == 'network':
-    of_weights, engine = identity_of(config.weights), choice.chosen(config.extraction.engine)
+    of_weights, engine = identity_of(config.weights), choice.described(config.extraction.engine)
   made_of = {
     'video': of_video,
     'weights': of_weights,
@@ -220,7 +220,7 @@ def extract(
   head = {
     'video': describe(properties, record, clock.duration, sound),
     'weights': None if config.extraction.method != 'network' else named(config.weights),
-    'engine': None if config.extraction.method != 'network' else choice.chosen(options.engine),
+    'engine': None if config.extraction.method != 'network' else choice.described(options.engine),
     'options': options.to_dict(),
     'classes': dict(enumerate(face_mask.CLASS_NAMES)),
     'totals': {**record.totals.result(), 'temporal_quality': record.quality.result()},

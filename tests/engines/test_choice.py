@@ -189,6 +189,8 @@ def test_auto_is_what_is_quickest_on_the_machine(
   install(monkeypatch, *installed)
   assert choice.chosen('auto') == expected
   assert choice.chosen('xla') == 'xla'
+  computes_in = {'openvino': ', bfloat16' if has_bfloat16 else ', float32'}
+  assert choice.described('auto') == expected + computes_in.get(expected, '')
 
 
 ALONE = """

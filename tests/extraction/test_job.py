@@ -215,9 +215,9 @@ def test_masks_of_one_engine_are_not_gone_on_with_by_another(
   clip, uninterrupted, tmp_path, monkeypatch
 ):
   assert summary_of(uninterrupted)['engine'] == 'xla'
-  monkeypatch.setattr(choice, 'chosen', lambda engine: 'onnxruntime')
+  monkeypatch.setattr(choice, 'described', lambda engine: 'openvino, bfloat16')
   workdir = shutil.copytree(uninterrupted, tmp_path / 'out')
-  with pytest.raises(ValueError, match="extraction.engine is 'onnxruntime', there 'xla'"):
+  with pytest.raises(ValueError, match="extraction.engine is 'openvino, bfloat16', there 'xla'"):
     job.run(config(clip, uninterrupted.parent, extraction__engine='auto'), workdir)
 
 
