@@ -1,4 +1,4 @@
-"""The processes of one run and their devices."""
+"""The processes of one run, their devices, and how they keep memory."""
 
 import ctypes
 import os
@@ -6,6 +6,8 @@ import sys
 
 import jax
 
+# Variables of the environment by which the user says how memory is allocated.
+_ALLOCATION = ('MALLOC_', 'GLIBC_TUNABLES', 'LD_PRELOAD')
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
@@ -53,8 +55,7 @@ def keep_memory() -> None:
   how to allocate (MALLOC_..., GLIBC_TUNABLES, another library by LD_PRELOAD), nothing changes. Call
   it before anything touches a device.
   """
-  told = [name for name in os.environ if name.startswith('MALLOC_')]
-  if told or {'GLIBC_TUNABLES', 'LD_PRELOAD'} & os.environ.keys() or sys.platform != 'linux':
+  if sys.platform != 'linux' or any(name.startswith(_ALLOCATION) for name in os.environ):
     return
   library = ctypes.CDLL(None)
   if hasattr(library, 'mallopt'):

@@ -174,12 +174,12 @@ class Conv(nn.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """Convolves features [N, H, W, C_in] to [N, ceil(H / stride), ceil(W / stride), C_out]."""
-    x, bias = self.apart(x)
+    x, bias = self.without_bias(x)
     return x if bias is None else x + bias.astype(self.dtype)
 
   @nn.compact
-  def apart(self, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-    """The same, but the bias (None without one) is not added: `BatchNorm` does it at no cost."""
+  def without_bias(self, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    """The same before the bias is added, and the bias (None without one), for `BatchNorm`."""
     shape = (*self.kernel_size, x.shape[-1], self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     x = convolve(

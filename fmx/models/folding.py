@@ -63,7 +63,7 @@ def _pairs(network: nn.Module, variables: Any, frames: jax.ShapeDtypeStruct) -> 
         pairs.append((conv, module.path, module.epsilon))
     output = call(*arguments, **options)
     if isinstance(module, Conv):
-      features = output[0] if context.method_name == 'apart' else output
+      features = output[0] if context.method_name == 'without_bias' else output
       outputs[id(features)] = module.path, features  # Kept, so that its id is its own.
     return output
 

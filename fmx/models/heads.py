@@ -96,7 +96,7 @@ class FineHead(Head):
       if skip.shape[1:3] != maps.top.shape[1:3]:  # Else the top is as fine already.
         x = upsample(x, skip.shape[1:3]) + conv(name=f'skip{stride}')(skip)
         finer = conv(kernel_size=(3, 3), name=f'conv{stride}')
-        x = nn.relu(norm(name=f'bn{stride}')(*finer.apart(x)))
+        x = nn.relu(norm(name=f'bn{stride}')(*finer.without_bias(x)))
       if has_gates and (name := f'stride{stride}') in GatedCarry._fields:
         before = (getattr(carry, name), carry.known) if isinstance(carry, GatedCarry) else None
         gates = GatedMemory(

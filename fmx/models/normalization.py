@@ -1,12 +1,10 @@
 """Batch normalisation as one multiplication and one addition, which trains faster on CPUs."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-Dtype = Any
+from fmx.models.convolution import Dtype
 
 
 class BatchNorm(nn.Module):
@@ -14,9 +12,9 @@ class BatchNorm(nn.Module):
 
   Parameters (`scale`, `bias`), averages (`mean`, `var` in 'batch_stats') and results are those of
   Flax. But features become `x * factor + shift`, a factor and a shift a channel, where Flax has
-  `(x - mean) * factor + bias`. So the gradient needs two sums over the positions, of the output's
-  gradient and of its product with the input, that XLA takes in one pass; from Flax's form it makes
-  several, in two to five times as long on a CPU.
+  `(x - mean) * factor + bias`. So the gradient needs two plain sums over the positions, of the
+  output's gradient and of its product with the input; with Flax's form XLA takes two to five times
+  as long on a CPU.
 
   Attributes:
     use_running_average: Whether to normalise by the running averages, and to leave them alone; else
@@ -30,7 +28,7 @@ class BatchNorm(nn.Module):
   use_running_average: bool
   momentum: float = 0.99
   epsilon: float = 1e-5
-  dtype: Dtype = None
+  dtype: Dtype | None = None
   axis_name: str | None = None
 
   @nn.compact

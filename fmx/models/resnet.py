@@ -99,13 +99,13 @@ class Bottleneck(nn.Module):
     shortcut = x
     if self.project:
       conv0 = conv(4 * self.features, stride=self.stride, name='conv0')
-      shortcut = norm(name='bn0')(*conv0.apart(x))
+      shortcut = norm(name='bn0')(*conv0.without_bias(x))
     conv1 = conv(self.features, stride=self.stride, name='conv1')
-    x = nn.relu(norm(name='bn1')(*conv1.apart(x)))
+    x = nn.relu(norm(name='bn1')(*conv1.without_bias(x)))
     conv2 = conv(self.features, (3, 3), dilation=self.dilation, name='conv2')
-    x = nn.relu(norm(name='bn2')(*conv2.apart(x)))
+    x = nn.relu(norm(name='bn2')(*conv2.without_bias(x)))
     conv3 = conv(4 * self.features, name='conv3')
-    return nn.relu(shortcut + norm(name='bn3')(*conv3.apart(x)))
+    return nn.relu(shortcut + norm(name='bn3')(*conv3.without_bias(x)))
 
 
 class Stage(nn.Module):
@@ -174,7 +174,7 @@ class ResNet(nn.Module):
     """
     norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
     conv1 = Conv(self.stem, (7, 7), stride=2, dtype=self.dtype, name='conv1')
-    x = max_pool(nn.relu(norm(name='bn1')(*conv1.apart(frames))), self.pool_margin)
+    x = max_pool(nn.relu(norm(name='bn1')(*conv1.without_bias(frames))), self.pool_margin)
     maps = []
     for stage, blocks in enumerate(self.blocks, start=2):
       dilate = self.dilate and stage == 5

@@ -121,13 +121,17 @@ def conv_outputs(network: Segmenter, variables: Any, video: jax.Array) -> dict[s
     captured = network.apply(
       variables,
       video,
-      capture_intermediates=lambda module, method: isinstance(module, Conv) and method == 'apart',
+      capture_intermediates=lambda module, method: (
+        isinstance(module, Conv) and method == 'without_bias'
+      ),
       mutable=['intermediates'],
     )[1]
     return captured['intermediates']['trunk']
 
   found = traverse_util.flatten_dict(jax.jit(run)(variables, video), sep='/')
-  return {name.removesuffix('/apart'): features for name, ((features, _bias),) in found.items()}
+  return {
+    name.removesuffix('/without_bias'): features for name, ((features, _bias),) in found.items()
+  }
 
 
 def convert(fcn_variables: Any, temporal_variables: Any) -> tuple[dict[str, Any], Transfer]:

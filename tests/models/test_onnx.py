@@ -128,7 +128,7 @@ def test_the_convolutions_of_a_network_go_by_their_place_and_have_no_bias(variab
   expected, _ = resnet.Conv(STEM, (7, 7), stride=2).apply(
     {'params': variables['params']['trunk']['conv1']},
     resnet.normalize(VIDEO[:, 0]),
-    method='apart',
+    method='without_bias',
   )
   np.testing.assert_allclose(outputs['conv1'], expected, rtol=1e-4, atol=1e-2)
 
