@@ -246,7 +246,16 @@ class Follower:
       elif face.confidence >= NEW:
         vector = motion.vector_of(face.pose)
         tracks.append(
-          Track(next_key, None, time, vector, np.zeros(2), upright(face), stranger.looks)
+          Track(
+            next_key,
+            None,
+            time,
+            vector,
+            np.zeros(2),
+            upright(face),
+            stranger.looks,
+            face.confidence,
+          )  # fmt: skip
         )
         keys.append(next_key)
         next_key += 1

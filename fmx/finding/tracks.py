@@ -36,6 +36,7 @@ class Track:
     velocity: Of its centre, pixels a frame, [2].
     points: [5, 2] in units of the face's size around its middle, upright.
     looks: See `appearance`.
+    confidence: Of the finder, at the last look at which it was seen.
     sightings: Looks at which it was seen.
     bias: What masks add to the pose: centre in units of the size, upright, and log size, [3].
     drift: Where a mask has led it since the finder lost it, pixels, [2].
@@ -53,6 +54,7 @@ class Track:
   velocity: np.ndarray
   points: np.ndarray
   looks: np.ndarray
+  confidence: float = 1.0
   sightings: int = 1
   bias: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
   drift: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
@@ -79,12 +81,16 @@ class Course(NamedTuple):
     poses: Of each of the t frames.
     points: Where the finder's five points are, float64 [t, 5, 2], pixels.
     is_seen: Whether the finder sees the face in the frame, or around it, bool [t].
+    confidence: Of the finder, at the last look at which it saw the face.
+    is_new: Whether the face was never shown, and nobody pointed at it.
   """
 
   key: int
   poses: tuple[Pose, ...]
   points: np.ndarray
   is_seen: np.ndarray
+  confidence: float = 1.0
+  is_new: bool = False
 
 
 class Shown(NamedTuple):
@@ -118,6 +124,7 @@ def seen_again(track: Track, face: Found, stranger: Stranger, time: int) -> Trac
     looks=track.looks
     if stranger.is_crowded
     else appearance.blended(track.looks, stranger.looks, _LOOKS_GAIN),
+    confidence=face.confidence,
     sightings=track.sightings + 1,
     drift=np.zeros(2),
   )
@@ -150,7 +157,8 @@ def course_of(
   is_seen = _is_seen(seen, looks, length)
   if track.is_given and track.shown < 0:
     is_seen[:] = True  # By the user.
-  return Course(track.key, poses, points, is_seen)
+  is_new = track.id is None and not track.is_given
+  return Course(track.key, poses, points, is_seen, track.confidence, is_new)
 
 
 def _is_seen(seen: set[int], looks: Sequence[int], length: int) -> np.ndarray:

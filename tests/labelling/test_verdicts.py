@@ -3,6 +3,7 @@ import types
 import numpy as np
 import pytest
 
+from fmx.finding.tracks import Course
 from fmx.finding.verification import Evidence
 from fmx.labelling.faces import FaceState, Sight
 from fmx.labelling.verdicts import verdicts_of
@@ -16,10 +17,15 @@ HERE = Pose(200.0, 100.0, 80.0, 0.0)
 SEEN = Sight(HERE, np.zeros((5, 2)), np.zeros((8, 8, 5)), 0.9, np.zeros((24, 24, 3)))
 
 
-def verdicts(*evidence, seen=True, before=(), poses=None):
-  poses = poses or [HERE] * len(evidence)
-  course = types.SimpleNamespace(key=7, poses=poses, is_seen=np.full(len(evidence), seen))
-  reading = types.SimpleNamespace(course=course, evidence=evidence)
+def verdicts(
+  *evidence, seen=True, before=(), poses=None, find=0.9, masks=None, new=False, pixel=1.0
+):
+  poses, length = poses or [HERE] * len(evidence), len(evidence)
+  course = Course(7, tuple(poses), np.zeros((length, 5, 2)), np.full(length, seen), find, new)
+  sure = masks or [0.9] * length
+  reading = types.SimpleNamespace(
+    course=course, evidence=evidence, confidence=np.float32(sure), probs=np.float32([pixel])
+  )
   return verdicts_of(reading, {key: FaceState(None, {}, SEEN) for key in before})
 
 
@@ -65,3 +71,28 @@ def test_half_a_face_may_move_on_little_by_little():
 
 def test_what_the_finder_does_not_see_is_not_known_by_half():
   assert verdicts(FACE, HALF, seen=False, before=(7,)) == [None, None]
+
+
+@pytest.mark.parametrize(
+  ('find', 'masks', 'expected'),
+  [
+    (0.9, (0.7, 0.7, 0.7), ['good'] * 3),  # The finder is sure.
+    (0.5, (0.7, 0.92, 0.93), ['good'] * 3),  # Most masks are.
+    (0.5, (0.7, 0.7, 0.93), [None] * 3),
+    (0.5, (0.89, 0.89, 0.89), ['good'] * 3),
+  ],
+)
+def test_a_face_begins_where_finder_or_masks_are_sure(find, masks, expected):
+  assert verdicts(FACE, FACE, FACE, find=find, masks=masks, new=True) == expected
+  assert verdicts(FACE, FACE, FACE, find=find, masks=masks) == ['good'] * 3  # It is known.
+
+
+def test_only_frames_with_a_face_say_how_sure_its_masks_are():
+  evidence, sure = (NONE, NONE, FACE), (0.5, 0.5, 0.9)
+  assert verdicts(*evidence, find=0.5, masks=sure, new=True) == [None, None, 'good']
+  assert verdicts(NONE, find=0.5, masks=[0.5], new=True) == [None]
+
+
+def test_a_network_that_is_never_sure_does_not_keep_a_face_from_beginning():
+  bounded = 0.649  # The largest of five probabilities if logits are between -1 and 1.
+  assert verdicts(FACE, find=0.5, masks=[0.6], new=True, pixel=bounded) == ['good']
