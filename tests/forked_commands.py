@@ -117,7 +117,7 @@ def command(message):
     os.dup2(output, descriptor)
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   devices = message.get('devices', 1)
-  os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={devices}'
+  os.environ['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={devices}'
   if message.get('tiny', True):
     segmenter.build = tiny_runs.build
   if {'kill_at', 'full_at'} & message.keys():

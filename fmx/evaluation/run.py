@@ -1,7 +1,9 @@
 """A model over a split: window by window to logits, frame by frame to scores, and to results."""
 
+import collections
 import concurrent.futures
 import itertools
+import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -56,17 +58,26 @@ def refine_windows(
   """Turns logits into probabilities that agree with the frames, by a dense CRF.
 
   Args:
-    windows: With their frames, which the CRF sees at the size of the logits; those of a window side
-      by side in threads.
+    windows: With their frames, which the CRF sees at the size of the logits; those of a window and
+      of the next side by side, in a thread for each core.
     crf: Says how.
 
   Yields:
     The same windows with probabilities [t, S, S, K].
   """
-  with concurrent.futures.ThreadPoolExecutor() as pool:
+  begun: collections.deque[tuple[OfClip, Iterator[np.ndarray]]] = collections.deque()
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for window, logits in windows:
       frames = [resize_frame(frame, logits.shape[1]) for frame in window.frames or ()]
-      yield window, np.stack(list(pool.map(crf.refine, frames, smoothing.softmax(logits))))
+      begun.append((window, pool.map(crf.refine, frames, smoothing.softmax(logits))))
+      if len(begun) == 2:
+        yield _completed(*begun.popleft())
+    for window, probs in begun:
+      yield _completed(window, probs)
+
+
+def _completed(window: OfClip, probs: Iterator[np.ndarray]) -> tuple[OfClip, np.ndarray]:
+  return window, np.stack(list(probs))
 
 
 def score_window(window: EvalWindow, logits: np.ndarray) -> list[protocol.FrameScore]:

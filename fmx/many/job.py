@@ -170,7 +170,7 @@ def _work(
 
 
 def _fill(row: Row, answer: Done | Failed, seconds: float) -> None:
-  row.seconds = f'{seconds:.1f}'
+  row.seconds = f'{seconds:.3f}'
   if isinstance(answer, Failed):
     row.state, row.reason = FAILED, answer.reason
     return

@@ -15,6 +15,14 @@ def tiny_network(monkeypatch):
   monkeypatch.setattr(segmenter, 'build', tiny_runs.build)
 
 
+@pytest.fixture
+def short(monkeypatch):
+  """Takes less time for what takes longer the more exact it is to be."""
+  monkeypatch.setattr(rows, 'INPUT_SECONDS', 0.3)
+  monkeypatch.setattr(machine, '_SIDE', {'cpu': 256})
+  monkeypatch.setattr(machine, '_MEGABYTES', {'cpu': 8})
+
+
 class Clock:
   """A clock that only moves when it is told to."""
 
@@ -72,7 +80,7 @@ def test_shares_are_of_what_the_machine_can_do():
   assert best.shares(flops=25e9, moved=2e9, seconds=0.5) == (0.5, 0.4)
 
 
-def test_the_benchmark_times_both_stages_and_the_input(tiny_network, tmp_path, capsys):
+def test_the_benchmark_times_both_stages_and_the_input(tiny_network, short, tmp_path, capsys):
   pytest.importorskip('matplotlib', reason='matplotlib draws the roofline')
   config = tiny_runs.config(benchmark__steps=2, benchmark__batch_size=4)
   job.run(config, tmp_path / 'first')
@@ -108,7 +116,7 @@ def test_the_benchmark_times_both_stages_and_the_input(tiny_network, tmp_path, c
     assert line.split('|')[-2].strip() == f'{ratio:.2f}'
 
 
-def test_an_input_of_whole_frames_is_timed_too(tiny_network):
+def test_an_input_of_whole_frames_is_timed_too(tiny_network, short):
   config = tiny_runs.config(
     data__data_dir=str(tiny_runs.frames_dir()),
     data__dataset='the300vw_mask/stills_frames',
@@ -129,7 +137,7 @@ def test_an_earlier_benchmark_that_is_none_is_named(content, tmp_path):
     report.read(tmp_path)
 
 
-def test_a_batch_that_does_not_divide_over_the_devices_is_named(tiny_network, tmp_path):
+def test_a_batch_that_does_not_divide_over_the_devices_is_named(tiny_network, short, tmp_path):
   config = tiny_runs.config(benchmark__batch_size=3)
   with pytest.raises(ValueError, match='benchmark.batch_size is 3, which does not divide over 4'):
     job.run(config, tmp_path)
