@@ -33,6 +33,35 @@ def test_a_cut_is_where_two_shots_are_joined():
   assert found == [[6]] * 10
 
 
+@pytest.mark.parametrize('light', [0.5, 0.25])
+def test_a_cut_in_the_dark_is_one_too(light):
+  def dimmed(frames):
+    noise = np.random.default_rng(0).normal(0, 1.5, (len(frames), *frames[0].shape))
+    return list(np.clip(light * np.array(frames) + noise, 0, 255).astype(np.uint8))
+
+  for first, second in itertools.pairwise(range(5)):
+    assert cuts(dimmed(shot(first, length=6) + shot(second)[:4])) == [6]
+  assert cuts(dimmed(shot(0))) == []
+
+
+@pytest.mark.parametrize(
+  ('new', 'moves', 'is_cut'),
+  [(0.17, True, True), (0.17, False, False), (0.05, True, False)],
+)
+def test_shots_of_one_room_differ_in_some_colours_and_in_their_whole_arrangement(
+  new, moves, is_cut
+):
+  rng = np.random.default_rng(0)
+  room = rng.choice([40, 90, 140], 256).repeat(3).reshape(256, 3)
+  other = room[rng.permutation(256)] if moves else room.copy()
+  other[rng.permutation(256)[: round(new * 256)]] = 230, 120, 40  # Somebody's pullover.
+  pictures = [
+    np.kron(blocks.reshape(16, 16, 3), np.ones((8, 8, 1))).astype(np.uint8)
+    for blocks in (room, room, other, other)
+  ]
+  assert cuts(pictures) == [2] * is_cut
+
+
 def test_one_shot_has_no_cut_and_neither_has_its_first_frame():
   for index in range(3):
     assert cuts(shot(index)) == []
