@@ -229,8 +229,11 @@ def test_the_tables_have_the_numbers_of_the_paper_that_survive():
   assert ('Primary + zoomed-in models', 63.76) in known
 
 
-def test_losses_of_the_second_stage_are_compared_with_either_head():
+def test_losses_of_the_second_stage_are_compared_with_either_head_and_at_any_size():
   config = load('tables.losses').get_config
   assert dict(config().scales.small['all'])['model.head'] == 'fine'
   assert dict(config('coarse').scales.small['all'])['model.head'] == 'coarse'
   assert dict(config('coarse').scales.paper['all']) == {'model.head': 'coarse'}
+  assert dict(config('coarse,160').scales.small['all'])['data.image_size'] == 160
+  with pytest.raises(ValueError, match="'x' is no number of pixels"):
+    config('coarse,x')

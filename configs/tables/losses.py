@@ -5,8 +5,8 @@
 
 The ConvLSTM behind a frozen FCN, and with the FCN at a twentieth of its rate; without `l2` unless
 said otherwise, for Adam makes it heavier the smaller the loss is, and SegLoss is small. Another
-seed: --config.base.seed=1. The small scale has the fine head; with the paper's it is
---config=configs/tables/losses.py:coarse. What came out is in docs/paper.md.
+seed: --config.base.seed=1. The small scale has the fine head at 96 pixels; with the paper's at 160
+it is --config=configs/tables/losses.py:coarse,160. What came out is in docs/paper.md.
 """
 
 from ml_collections import ConfigDict
@@ -60,10 +60,14 @@ TABLE = {
 }  # fmt: skip
 
 
-def get_config(head: str = '') -> ConfigDict:
-  """All second stages; `head` in place of the scale's, 'coarse' or 'fine'."""
+def get_config(model: str = '') -> ConfigDict:
+  """All second stages; `model` in place of the scale's: a head, or a head and a side in pixels."""
   config = networks.plan(TABLE, known=NETWORKS)
-  if head:
-    for scale in config.scales.values():
-      scale.all = (*scale.all, ('model.head', head))
+  head, _, side = model.partition(',')
+  if side and not side.isdecimal():
+    raise ValueError(f'losses.py:{model}: {side!r} is no number of pixels, as in coarse,160.')
+  changes = (('model.head', head),) if head else ()
+  changes += (('data.image_size', int(side)),) if side else ()
+  for scale in config.scales.values():
+    scale.all = (*scale.all, *changes)
   return config
