@@ -244,19 +244,9 @@ class Follower:
         tracks[index] = seen_again(tracks[index], face, stranger, time)
         keys.append(tracks[index].key)
       elif face.confidence >= NEW:
-        vector = motion.vector_of(face.pose)
-        tracks.append(
-          Track(
-            next_key,
-            None,
-            time,
-            vector,
-            np.zeros(2),
-            upright(face),
-            stranger.looks,
-            face.confidence,
-          )  # fmt: skip
-        )
+        vector, looks, sure = motion.vector_of(face.pose), stranger.looks, face.confidence
+        track = Track(next_key, None, time, vector, np.zeros(2), upright(face), looks, sure)
+        tracks.append(track)
         keys.append(next_key)
         next_key += 1
     return dataclasses.replace(self, tracks=tuple(tracks), next_key=next_key), keys
