@@ -66,7 +66,7 @@ def get_config(model: str = '') -> ConfigDict:
   head, _, side = model.partition(',')
   if side and not side.isdecimal():
     raise ValueError(f'losses.py:{model}: {side!r} is no number of pixels, as in coarse,160.')
-  changes = (('model.head', head),) if head else ()
+  changes: networks.Changes = (('model.head', head),) if head else ()
   changes += (('data.image_size', int(side)),) if side else ()
   for scale in config.scales.values():
     scale.all = (*scale.all, *changes)
