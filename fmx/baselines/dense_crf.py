@@ -70,7 +70,7 @@ class DenseCRF:
     found = probs[..., :-1]
     messages = self._messages_in(np.asarray(frame, np.float32), classes - 1)
     scores = np.log(found + _TINY) - np.log(probs[..., -1:] + _TINY)
-    scores -= messages(np.ones_like(scores))
+    scores -= messages(np.ones_like(probs[..., :1]))
     against_last = np.eye(classes - 1, dtype=np.float32) + 1
     for _ in range(self.iterations):
       found = _softmax(scores + messages(found) @ against_last)
@@ -78,21 +78,28 @@ class DenseCRF:
     return np.concatenate([found, last], axis=-1)
 
   def _messages_in(self, frame: np.ndarray, channels: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Says what each pixel of a frame hears: of values [H, W, C] a weighted sum over all pixels."""
-    shape = (*frame.shape[:2], channels)
-    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32) / self.bilateral_deviation
-    lattice = Lattice(np.dstack([columns, rows, frame / self.color_deviation]).reshape(-1, 5))
+    """Says what each pixel of a frame hears: of values [H, W, C] a weighted sum over all pixels.
+
+    C is at most `channels`.
+    """
+    rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]].astype(np.float32)
+    places = np.dstack([columns, rows]) / self.bilateral_deviation
+    lattice = Lattice(np.dstack([places, frame / self.color_deviation]).reshape(-1, 5))
 
     def over_pairs(values: np.ndarray) -> np.ndarray:
-      return lattice(values.reshape(-1, channels)).reshape(shape)
+      return lattice(values.reshape(-1, values.shape[-1])).reshape(values.shape)
 
-    ones = np.ones(shape, np.float32)  # Arrays of one shape are multiplied fastest.
-    root_pairs, root_places = _root(over_pairs(ones)), _root(self._over_places(ones))
+    def roots(over: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+      # Arrays of one shape are multiplied fastest.
+      return np.repeat(_root(over(np.ones_like(frame[..., :1]))), channels, axis=-1)
+
+    root_pairs, root_places = roots(over_pairs), roots(self._over_places)
     of_pairs, of_places = self.bilateral_weight * root_pairs, self.position_weight * root_places
 
     def messages(values: np.ndarray) -> np.ndarray:
-      heard = of_pairs * over_pairs(root_pairs * values)
-      heard += of_places * self._over_places(root_places * values)
+      own = np.s_[..., : values.shape[-1]]
+      heard = of_pairs[own] * over_pairs(root_pairs[own] * values)
+      heard += of_places[own] * self._over_places(root_places[own] * values)
       return heard
 
     return messages
