@@ -97,9 +97,9 @@ class DenseCRF:
     of_pairs, of_places = self.bilateral_weight * root_pairs, self.position_weight * root_places
 
     def messages(values: np.ndarray) -> np.ndarray:
-      own = np.s_[..., : values.shape[-1]]
-      heard = of_pairs[own] * over_pairs(root_pairs[own] * values)
-      heard += of_places[own] * self._over_places(root_places[own] * values)
+      used = np.s_[..., : values.shape[-1]]
+      heard = of_pairs[used] * over_pairs(root_pairs[used] * values)
+      heard += of_places[used] * self._over_places(root_places[used] * values)
       return heard
 
     return messages

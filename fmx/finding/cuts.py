@@ -21,8 +21,8 @@ HARDLY_CHANGED, REARRANGED = 0.13, 0.65
 _SIDE = 32  # Pixels of the small picture.
 _ENOUGH = 480  # Pixels along the longer side that it is made of, or somewhat more.
 _BINS = 6  # Of each colour channel.
-_FAIR = 192.0  # Grey level that nine tenths of the values reach at most, in the dark less; there
-_MOST_GAIN = 8.0  # colours would else all be one.
+_FAIR = 192.0  # Grey level; darker pictures, whose colours would all be one, are brightened until
+_MOST_GAIN = 8.0  # a tenth of their values is above it, by at most this factor.
 _SEARCH = 4  # Small pixels by which the picture may have moved between two frames.
 _MEMORY = 3  # Frames: a flash may last one less.
 _FLASH = _MEMORY - 1
@@ -119,6 +119,7 @@ def _seen(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _is_other(seen: tuple, before: tuple) -> bool:
+  """Whether two pictures, from `_seen`, are of different shots."""
   changed = 1 - float(np.minimum(seen[0], before[0]).sum())
   if changed <= HARDLY_CHANGED:
     return False
@@ -129,9 +130,8 @@ def _is_other(seen: tuple, before: tuple) -> bool:
 def _colours(small: np.ndarray) -> np.ndarray:
   """Shares of the colours, smoothed over neighbouring ones so that a small change stays small."""
   gain = np.clip(_FAIR / max(np.percentile(small, 90), 1.0), 1.0, _MOST_GAIN)
-  counts = cv2.calcHist(
-    [cv2.convertScaleAbs(small, alpha=float(gain))], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3
-  )
+  bright = cv2.convertScaleAbs(small, alpha=float(gain))
+  counts = cv2.calcHist([bright], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3)
   for axis in range(3):
     padded = np.pad(counts, [(int(i == axis),) * 2 for i in range(3)], mode='edge')
     parts = [np.take(padded, range(i, i + _BINS), axis=axis) for i in range(3)]

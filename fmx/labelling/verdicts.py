@@ -15,7 +15,7 @@ _LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians.
 # A face begins where the finder or its masks are as sure as that. Of 1,006 annotated faces, among
 # them half hidden, small, dark and rolled ones, all are; of 75 things in 1,863 pictures that had
 # masks although they are no faces, 13.
-SURE_FIND, SURE_MASK = 0.6, 0.88
+_SURE_FIND, _SURE_MASK = 0.6, 0.88
 
 
 def verdicts_of(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
@@ -44,12 +44,14 @@ def verdicts_of(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
 
 def _may_begin(reading: Reading, verdicts: Verdicts) -> bool:
   """Whether a face that was never shown is one, and not a thing that looks like one."""
-  if not reading.course.is_new or reading.course.confidence >= SURE_FIND:
+  if not reading.course.is_new or reading.course.confidence >= _SURE_FIND:
     return True
-  if reading.probs.max() < SURE_MASK:  # Logits with a bound, as the paper's ConvLSTM has, say less.
+  if (
+    reading.probs.max() < _SURE_MASK
+  ):  # Logits with a bound, as the paper's ConvLSTM has, say less.
     return True
   sure = [c for c, verdict in zip(reading.confidence, verdicts, strict=True) if verdict]
-  return not sure or float(np.median(sure)) >= SURE_MASK
+  return not sure or float(np.median(sure)) >= _SURE_MASK
 
 
 def _is_near(pose: Pose, other: Pose) -> bool:
