@@ -8,7 +8,7 @@ import pyarrow as pa
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pyarrow import parquet
 
 from fmx.extraction.measurements import AREAS, EYES, LOST
@@ -118,7 +118,7 @@ def _finish(figure: Figure, axes: np.ndarray, faces: int) -> None:
   mouth, left, right, area, confidence, verdict = axes
   for panel in (mouth, left, right):
     panel.set_ylim(bottom=0)
-    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f'{100 * x:.3g}%'))
     panel.set_ylabel('of the face', fontsize=8)
   for panel in axes[:-1]:
     panel.yaxis.set_major_locator(MaxNLocator(4))
