@@ -27,7 +27,7 @@ MEMORY = 300  # Frames, ten seconds: so long a face keeps its id without being s
 NEW = 0.4  # Confidence with which a face begins; what is followed may be less sure.
 
 _MAX_TRACKS = 64
-_STRANGER_MEMORY = 15  # Frames, for a face that was never shown.
+_STRANGER_MEMORY = 15  # Frames, for what was never shown and never looked like no face.
 _CLOSE = 0.25  # Shared area from which one face may hide another.
 _HOLD = 1.5  # By how much a face must be larger than one that is shown to take its place.
 
@@ -182,8 +182,8 @@ class Follower:
       else:
         failures = track.failures + (track.key in failed and track.id is None)
         track = dataclasses.replace(track, is_shown=False, failures=failures)
-      memory = MEMORY if track.id is not None or track.is_given else _STRANGER_MEMORY
-      if end - track.time <= memory:
+      is_remembered = track.id is not None or track.is_given or track.failures
+      if end - track.time <= (MEMORY if is_remembered else _STRANGER_MEMORY):
         tracks.append(track)
     tracks = sorted(tracks, key=lambda track: (track.id is None, -track.time))[:_MAX_TRACKS]
     tracks.sort(key=lambda track: track.key)

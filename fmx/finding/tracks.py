@@ -83,6 +83,7 @@ class Course(NamedTuple):
     is_seen: Whether the finder sees the face in the frame, or around it, bool [t].
     confidence: Of the finder, at the last look at which it saw the face.
     is_new: Whether the face was never shown, and nobody pointed at it.
+    failures: Of the track.
   """
 
   key: int
@@ -91,6 +92,7 @@ class Course(NamedTuple):
   is_seen: np.ndarray
   confidence: float = 1.0
   is_new: bool = False
+  failures: int = 0
 
 
 class Shown(NamedTuple):
@@ -158,7 +160,7 @@ def course_of(
   if track.is_given and track.shown < 0:
     is_seen[:] = True  # By the user.
   is_new = track.id is None and not track.is_given
-  return Course(track.key, poses, points, is_seen, track.confidence, is_new)
+  return Course(track.key, poses, points, is_seen, track.confidence, is_new, track.failures)
 
 
 def _is_seen(seen: set[int], looks: Sequence[int], length: int) -> np.ndarray:

@@ -223,6 +223,14 @@ def test_a_face_is_new_until_it_is_shown_and_as_sure_as_where_it_was_seen_last()
   assert not step(of_user, unsure, 0)[1][0].is_new
 
 
+def test_a_course_says_in_how_many_windows_it_was_none_of_a_face():
+  follower = Follower()
+  for start, failures in ((0, 0), (5, 1), (10, 2)):
+    follower, courses = follower.follow(FRAMES, everywhere(found_at(40.0, 60.0)), start)
+    assert [course.failures for course in courses] == [failures]
+    follower = follower.finish({}, [courses[0].key], start, len(FRAMES))
+
+
 def test_going_through_a_window_changes_nothing():
   follower, _ = step(Follower(), everywhere(found_at(40.0, 60.0)), 0)
   before = dataclasses.asdict(follower.tracks[0])

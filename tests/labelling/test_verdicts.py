@@ -18,10 +18,11 @@ SEEN = Sight(HERE, np.zeros((5, 2)), np.zeros((8, 8, 5)), 0.9, np.zeros((24, 24,
 
 
 def verdicts(
-  *evidence, seen=True, before=(), poses=None, find=0.9, masks=None, new=False, pixel=1.0
+  *evidence, seen=True, before=(), poses=None, find=0.9, masks=None, new=False, pixel=1.0, failures=0
 ):
   poses, length = poses or [HERE] * len(evidence), len(evidence)
-  course = Course(7, tuple(poses), np.zeros((length, 5, 2)), np.full(length, seen), find, new)
+  points, is_seen = np.zeros((length, 5, 2)), np.full(length, seen)
+  course = Course(7, tuple(poses), points, is_seen, find, new, failures)
   sure = masks or [0.9] * length
   reading = types.SimpleNamespace(
     course=course, evidence=evidence, confidence=np.float32(sure), probs=np.float32([pixel])
@@ -85,6 +86,24 @@ def test_what_the_finder_does_not_see_is_not_known_by_half():
 def test_a_face_begins_where_finder_or_masks_are_sure(find, masks, expected):
   assert verdicts(FACE, FACE, FACE, find=find, masks=masks, new=True) == expected
   assert verdicts(FACE, FACE, FACE, find=find, masks=masks) == ['good'] * 3  # It is known.
+
+
+@pytest.mark.parametrize(
+  ('failures', 'find', 'mask', 'expected'),
+  [
+    (0, 0.61, 0.8, 'good'),
+    (1, 0.61, 0.8, None),
+    (2, 0.67, 0.8, 'good'),
+    (0, 0.5, 0.883, 'good'),
+    (1, 0.5, 0.883, None),
+    (1, 0.5, 0.887, 'good'),
+    (99, 0.76, 0.8, 'good'),  # There is an end to it.
+    (99, 0.5, 0.91, 'good'),
+  ],
+)
+def test_what_looked_like_no_face_before_must_look_more_like_one(failures, find, mask, expected):
+  assert verdicts(FACE, find=find, masks=[mask], new=True, failures=failures) == [expected]
+  assert verdicts(FACE, find=find, masks=[mask], failures=failures) == ['good']
 
 
 def test_only_frames_with_a_face_say_how_sure_its_masks_are():
