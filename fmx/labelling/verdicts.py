@@ -13,7 +13,7 @@ from tfds_300vw.pose import Pose
 Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
 _LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians.
 # A face begins where the finder or its masks are as sure as that, and surer by a step for each
-# window in which they were not: what is no face is often nearly one, and now and then looks like one.
+# window in which it was none: what is no face is nearly one all the time, and now and then is.
 _SURE_FIND, _SURE_MASK = 0.6, 0.88
 _FIND_STEP, _MASK_STEP, _MOST_STEPS = 0.03, 0.005, 5
 
@@ -48,9 +48,7 @@ def _may_begin(reading: Reading, verdicts: Verdicts) -> bool:
   steps = min(course.failures, _MOST_STEPS)
   if not course.is_new or course.confidence >= _SURE_FIND + _FIND_STEP * steps:
     return True
-  if (
-    reading.probs.max() < _SURE_MASK
-  ):  # Logits with a bound, as the paper's ConvLSTM has, say less.
+  if reading.probs.max() < _SURE_MASK:  # Bounded logits, as of the paper's ConvLSTM, say less.
     return True
   sure = [c for c, verdict in zip(reading.confidence, verdicts, strict=True) if verdict]
   return not sure or float(np.median(sure)) >= _SURE_MASK + _MASK_STEP * steps

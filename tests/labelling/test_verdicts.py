@@ -18,7 +18,15 @@ SEEN = Sight(HERE, np.zeros((5, 2)), np.zeros((8, 8, 5)), 0.9, np.zeros((24, 24,
 
 
 def verdicts(
-  *evidence, seen=True, before=(), poses=None, find=0.9, masks=None, new=False, pixel=1.0, failures=0
+  *evidence,
+  seen=True,
+  before=(),
+  poses=None,
+  find=0.9,
+  masks=None,
+  new=False,
+  pixel=1.0,
+  failures=0,
 ):
   poses, length = poses or [HERE] * len(evidence), len(evidence)
   points, is_seen = np.zeros((length, 5, 2)), np.full(length, seen)
