@@ -1,6 +1,6 @@
 """Draws eyes and mouth exactly inside the outlines that the landmarks' splines make."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,9 +8,7 @@ import numpy as np
 from fmx.drawing import canvas
 from fmx.drawing import head as head_lib
 from fmx.drawing.raster import Surface
-
-if TYPE_CHECKING:  # The painter imports this module.
-  from fmx.drawing.painter import Light, Painter, View
+from fmx.drawing.scene import Light, Person, View
 
 _EYEBALL = 0.118  # Radius, head units.
 _IRIS = 0.058
@@ -19,10 +17,10 @@ _ZERO: Any = 0  # cv2's own types forget that `cv2.max` takes a number too.
 
 def draw_eye(
   image: np.ndarray,
-  painter: 'Painter',
-  view: 'View',
+  person: Person,
+  view: View,
   surface: Surface,
-  light: 'Light',
+  light: Light,
   first: int,
 ) -> None:
   """Draws the eye whose landmarks start at `first` (36 or 42), in place."""
@@ -33,16 +31,16 @@ def draw_eye(
   side = -1 if first == 36 else 1
   tone = light.on(view.turn @ np.array([0.25 * side, 0.05, 0.95]))
   visible = patch.visible(surface, view.points[[first, first + 3]], 0.03)
-  ball = _eyeball(patch, painter, view, light, tone, side, polygon)
+  ball = _eyeball(patch, person, view, light, tone, side, polygon)
   patch.put(image, ball, patch.mask([polygon]), visible)
-  _draw_lids(image, patch, painter, view, tone, first, visible)
+  _draw_lids(image, patch, person, view, tone, first, visible)
 
 
 def _eyeball(
   patch: canvas.Patch,
-  painter: 'Painter',
-  view: 'View',
-  light: 'Light',
+  person: Person,
+  view: View,
+  light: Light,
   tone: np.ndarray,
   side: int,
   polygon: np.ndarray,
@@ -54,7 +52,7 @@ def _eyeball(
   # The white is darker and redder at both corners.
   for corner in patch.zoom(polygon[[0, len(polygon) // 2]]):
     canvas.ellipse(ball, corner, (0.05 * scale,) * 2, 0, white * [0.82, 0.66, 0.62])
-  iris = _draw_iris(ball, patch, painter, view, tone, side)
+  iris = _draw_iris(ball, patch, person, view, tone, side)
   odd = 2 * int(0.02 * scale) + 1
   ball = cv2.blur(ball, (odd, odd))
   # The upper lid's shadow falls on the ball.
@@ -71,22 +69,22 @@ def _eyeball(
 def _draw_iris(
   ball: np.ndarray,
   patch: canvas.Patch,
-  painter: 'Painter',
-  view: 'View',
+  person: Person,
+  view: View,
   tone: np.ndarray,
   side: int,
 ) -> np.ndarray:
   """Draws iris and pupil where the eye looks; their centre in the zoomed patch."""
   scale = view.moment.scale * patch.factor
   first = 36 if side < 0 else 42
-  socket = painter.head.landmarks[first : first + 6].mean(0) - [0, 0, _EYEBALL * 0.92]
+  socket = person.head.landmarks[first : first + 6].mean(0) - [0, 0, _EYEBALL * 0.92]
   right, down = view.moment.gaze
   axis = (view.turn @ head_lib.rotation(right, down, 0))[:, 2]
   center = view.turn @ (socket - head_lib.PIVOT) + axis * _EYEBALL
   center = head_lib.to_image(center[None], view.moment.scale, view.moment.origin)
   center = patch.zoom(center[0, :2])
   angle = np.degrees(np.arctan2(axis[1], axis[0]))
-  color = painter.look.eyes * (0.3 + 0.75 * tone)
+  color = person.look.eyes * (0.3 + 0.75 * tone)
   for size, strength in ((1.0, 0.3), (0.88, 0.85), (0.72, 1.1), (0.55, 1.3), (0.42, 0.0)):
     radius = _IRIS * size * scale
     canvas.ellipse(ball, center, (radius * max(axis[2], 0.25), radius), angle, color * strength + 4)
@@ -96,14 +94,14 @@ def _draw_iris(
 def _draw_lids(
   image: np.ndarray,
   patch: canvas.Patch,
-  painter: 'Painter',
-  view: 'View',
+  person: Person,
+  view: View,
   tone: np.ndarray,
   first: int,
   visible: np.ndarray,
 ) -> None:
   """Lashes on the upper lid, a moist rim on the lower one."""
-  look, scale = painter.look, view.moment.scale * patch.factor
+  look, scale = person.look, view.moment.scale * patch.factor
   upper = patch.zoom(canvas.cubic(view.landmarks[first : first + 4]))
   lower = patch.zoom(canvas.cubic(view.landmarks[[first + 3, first + 4, first + 5, first]]))
   layer = canvas.lines(patch.zoomed, [upper], 220, (0.015 + 0.012 * look.makeup) * scale)
@@ -118,7 +116,7 @@ def _draw_lids(
 
 
 def draw_mouth(
-  image: np.ndarray, painter: 'Painter', view: 'View', surface: Surface, lit: np.ndarray
+  image: np.ndarray, person: Person, view: View, surface: Surface, lit: np.ndarray
 ) -> None:
   """Draws the lips, and teeth and tongue between them, in place."""
   outer, inner = view.outlines[3:]
@@ -130,37 +128,35 @@ def draw_mouth(
   light = patch.take(surface, lit)
   mean_light = light.mean((0, 1))
   hole, flesh = patch.mask([inner]), patch.mask([outer, inner])
-  patch.put(image, _lips(painter, flesh, light, scale), patch.mask([outer]), visible)
+  patch.put(image, _lips(person, flesh, light, scale), patch.mask([outer]), visible)
   seam = canvas.lines(patch.zoomed, [inner], 150, 0.01 * scale, closed=True)
-  patch.put(
-    image, painter.look.lips * 0.3 * mean_light, cv2.min(seam, patch.mask([outer])), visible
-  )
+  patch.put(image, person.look.lips * 0.3 * mean_light, cv2.min(seam, patch.mask([outer])), visible)
   gap = np.linalg.norm(view.landmarks[66] - view.landmarks[62]) / view.moment.scale
   if gap > 0.02:
     mean_light = mean_light * np.clip(gap / 0.08, 0.6, 1)  # Lips shade a narrow opening.
-    patch.put(image, _inside(patch, painter, view, mean_light), hole, visible)
+    patch.put(image, _inside(patch, person, view, mean_light), hole, visible)
   else:
     patch.put(image, np.array([60, 24, 24]) * mean_light, hole, visible)
 
 
-def _lips(painter: 'Painter', flesh: np.ndarray, light: np.ndarray, scale: float) -> np.ndarray:
+def _lips(person: Person, flesh: np.ndarray, light: np.ndarray, scale: float) -> np.ndarray:
   """Lip colour, domed by the slope of the blurred flesh: uint8 [h, w, 3], zoomed."""
   odd = 2 * int(0.035 * scale) + 1
   height = cv2.blur(cv2.blur(flesh, (odd, odd)).astype(np.float32) / 255, (odd, odd))
   slope = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) * np.float32(0.022 * scale / 8)
   tone = 0.84 + 1.3 * slope
-  gleam = np.clip(slope - 0.05, 0, 1) * np.float32(170 * (0.5 + painter.look.makeup))
-  light = cv2.resize(light * painter.look.lips, flesh.shape[::-1])
+  gleam = np.clip(slope - 0.05, 0, 1) * np.float32(170 * (0.5 + person.look.makeup))
+  light = cv2.resize(light * person.look.lips, flesh.shape[::-1])
   shade = cv2.multiply(light, cv2.merge([tone] * 3))
   return cv2.convertScaleAbs(cv2.max(cv2.add(shade, cv2.merge([gleam] * 3)), _ZERO))
 
 
-def _inside(patch: canvas.Patch, painter: 'Painter', view: 'View', tone: np.ndarray) -> np.ndarray:
+def _inside(patch: canvas.Patch, person: Person, view: View, tone: np.ndarray) -> np.ndarray:
   """Teeth, tongue and the dark behind them: uint8 [h, w, 3], zoomed."""
   cave = patch.blank(np.array([58, 22, 22]) * tone)
-  rest = painter.head.landmarks
+  rest = person.head.landmarks
   dropped = view.rest[66] - rest[66]
-  x = np.linspace(-0.17, 0.17, 13) * painter.head.shape.mouth_width
+  x = np.linspace(-0.17, 0.17, 13) * person.head.shape.mouth_width
   arch = rest[62, 2] - 0.06 - 1.6 * x**2
 
   def teeth(top: float, bottom: float, color: np.ndarray, offset: np.ndarray) -> None:

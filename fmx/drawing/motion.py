@@ -3,7 +3,7 @@
 import numpy as np
 
 from fmx.drawing import head as head_lib
-from fmx.drawing.painter import Light, Moment
+from fmx.drawing.scene import Light, Moment
 
 _FACE_HEIGHT = 1.2  # Brows to chin, head units.
 _MAX_YAW, _MAX_PITCH, _MAX_ROLL = 48.0, 20.0, 22.0  # Degrees.

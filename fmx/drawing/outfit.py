@@ -1,7 +1,5 @@
 """What surrounds a drawn face: ears, long hair, clothes, glasses, earrings."""
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
@@ -9,9 +7,7 @@ from fmx.drawing import canvas
 from fmx.drawing import head as head_lib
 from fmx.drawing.look import Look
 from fmx.drawing.raster import Box
-
-if TYPE_CHECKING:  # The painter imports this module.
-  from fmx.drawing.painter import Light, View
+from fmx.drawing.scene import Light, View
 
 _TILE = 512  # Pixels of a repeating texture.
 _FRONT = np.array([0, 0, 1.0])
@@ -34,7 +30,7 @@ class Outfit:
       self._strands = _strand_tile(rng)
       self._locks = [self._grow_locks(side, rng) for side in (-1, 1)]
 
-  def draw_behind(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
+  def draw_behind(self, image: np.ndarray, view: View, light: Light) -> None:
     """Draws what the head hides."""
     if self._hair_length:
       self._draw_back_hair(image, view, light)
@@ -44,13 +40,13 @@ class Outfit:
       if not _is_near(view, side):
         self._draw_ear(image, view, light, side)
 
-  def draw_near_ears(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
+  def draw_near_ears(self, image: np.ndarray, view: View, light: Light) -> None:
     """Draws the ears that are seen whole."""
     for side in (-1, 1):
       if not self._hair_length and _is_near(view, side):
         self._draw_ear(image, view, light, side)
 
-  def draw_before(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
+  def draw_before(self, image: np.ndarray, view: View, light: Light) -> None:
     """Draws what lies on or before the head."""
     self._draw_clothes(image, view, light)
     if self._hair_length:
@@ -58,7 +54,7 @@ class Outfit:
     if self._look.glasses:
       self._draw_glasses(image, view, light)
 
-  def _draw_ear(self, image: np.ndarray, view: 'View', light: 'Light', side: int) -> None:
+  def _draw_ear(self, image: np.ndarray, view: View, light: Light, side: int) -> None:
     """An ear as a lit disc with a hollow."""
     t = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     back, down = 0.5 - 0.5 * np.cos(t), np.sin(t)
@@ -84,7 +80,7 @@ class Outfit:
       radius = max(0.028 * scale, 0.7)
       canvas.ellipse(image, pearl, (radius, radius), 0, np.array([215, 190, 120]) * tone)
 
-  def _draw_back_hair(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
+  def _draw_back_hair(self, image: np.ndarray, view: View, light: Light) -> None:
     """The hair behind head and neck."""
     low = self._hair_length
     wide = 0.74 + 0.05 * (self._look.hair_style == 'long')
@@ -130,7 +126,7 @@ class Outfit:
     order = np.argsort(-np.abs(jitter[:, 1]))  # The outer ones first.
     return np.einsum('pk,lkc->lpc', basis, knots)[order], rng.choice(_STRAND_TONES, 26)
 
-  def _draw_locks(self, image: np.ndarray, view: 'View', light: 'Light', *, behind: bool) -> None:
+  def _draw_locks(self, image: np.ndarray, view: View, light: Light, *, behind: bool) -> None:
     tone = light.on(_FRONT)
     scale = view.moment.scale
     for side, (paths, brightness) in zip((-1, 1), self._locks, strict=True):
@@ -146,7 +142,7 @@ class Outfit:
         group = list(paths[brightness == strength])
         cv2.polylines(image, group, False, color, thin, cv2.LINE_AA, canvas.SHIFT)
 
-  def _draw_clothes(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
+  def _draw_clothes(self, image: np.ndarray, view: View, light: Light) -> None:
     """Shoulders and a neckline, which turn with the body."""
     neck, moment = self._neckline, view.moment
     side = np.array(
@@ -193,7 +189,7 @@ class Outfit:
     z = front - 0.55 * inner**2
     return rims, np.array([(-inner, 0.0, z), (0, -0.03, front + 0.02), (inner, 0.0, z)])
 
-  def _draw_glasses(self, image: np.ndarray, view: 'View', light: 'Light') -> None:
+  def _draw_glasses(self, image: np.ndarray, view: View, light: Light) -> None:
     look = self._look
     thick = max(int(round(look.glasses * view.moment.scale)), 1)
     tone = light.on(_FRONT)
@@ -213,12 +209,12 @@ class Outfit:
     cv2.polylines(image, paths, False, color, thick, cv2.LINE_AA, canvas.SHIFT)
 
 
-def _is_near(view: 'View', side: int) -> bool:
+def _is_near(view: View, side: int) -> bool:
   """Whether that side of the head is turned to the camera."""
   return (view.turn @ [side, 0, 0.0])[2] > -0.12
 
 
-def _tile(tile: np.ndarray, box: Box, view: 'View') -> np.ndarray:
+def _tile(tile: np.ndarray, box: Box, view: View) -> np.ndarray:
   """The part of a repeating texture that covers a box and moves with the head: [h, w(, C)]."""
   step = 220 / view.moment.scale
 

@@ -1,7 +1,5 @@
 """Draws one person into an image: the lit mesh first, then everything that is drawn upon it."""
 
-import dataclasses
-
 import cv2
 import numpy as np
 
@@ -10,6 +8,7 @@ from fmx.drawing import head as head_lib
 from fmx.drawing.features import draw_eye, draw_mouth
 from fmx.drawing.look import Look
 from fmx.drawing.outfit import Outfit
+from fmx.drawing.scene import Light, Moment, Person, View
 from tfds_300vw import face_mask
 
 _SAMPLES_TO_A_PIXEL = 1.2
@@ -17,99 +16,21 @@ _BUFFER_SCALE = 60.0  # Buffer pixels per head unit, at most.
 _CELLS_PER_UNIT = 26  # Of the mesh, about, where the face is.
 
 
-@dataclasses.dataclass(frozen=True)
-class Light:
-  """One lamp and the light from everywhere.
-
-  Attributes:
-    direction: [3] towards the lamp, unit length; x right, y down, z to the camera.
-    key: [3] RGB strength of the lamp.
-    ambient: [3] RGB strength from everywhere.
-  """
-
-  direction: np.ndarray
-  key: np.ndarray
-  ambient: np.ndarray
-
-  def on(self, normals: np.ndarray) -> np.ndarray:
-    """RGB factors, float32 [..., 3], for surfaces of unit normals [..., 3]."""
-    normals = np.asarray(normals, np.float32)
-    lambert = np.maximum((normals @ self.direction.astype(np.float32) + 0.12) / 1.12, 0)
-    sky = (0.85 - 0.15 * normals[..., 1]) * (0.8 + 0.2 * normals[..., 2])
-    key, ambient = self.key.astype(np.float32), self.ambient.astype(np.float32)
-    return (lambert[..., None] * key + sky[..., None] * ambient).astype(np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-  """Where a person is and what they do in one frame.
-
-  Attributes:
-    expression: Strength of each of `expressions.EXPRESSIONS`.
-    lids: Openness of the image's left and right eye.
-    gaze: Degrees to the right and down, relative to the head.
-    angles: Yaw, pitch and roll of the head, degrees.
-    body_angles: The same of the body.
-    scale: Pixels per head unit.
-    origin: [2], the head's pivot in the image, pixels.
-  """
-
-  expression: np.ndarray
-  lids: np.ndarray
-  gaze: np.ndarray
-  angles: np.ndarray
-  body_angles: np.ndarray
-  scale: float
-  origin: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-  """One moment, projected: what the parts of a drawing share.
-
-  Attributes:
-    moment: The moment.
-    turn: [3, 3], rotation of the head.
-    body: [3, 3], rotation of the body.
-    turned: [rows, columns, 3], the mesh about the pivot, rotated; head units.
-    grid: [rows, columns, 3], the mesh in the image: x and y in pixels, z in head units.
-    rest: [68, 3], the landmarks in head coordinates.
-    points: [68, 3], the landmarks in the image, like `grid`.
-    landmarks: [68, 2] float64, pixels, with the jaw line as it is seen.
-    outlines: The mask's polygons (face, two eyes, outer and inner mouth), thinned out for drawing.
-  """
-
-  moment: Moment
-  turn: np.ndarray
-  body: np.ndarray
-  turned: np.ndarray
-  grid: np.ndarray
-  rest: np.ndarray
-  points: np.ndarray
-  landmarks: np.ndarray
-  outlines: list[np.ndarray]
-
-  def project(self, points: np.ndarray) -> np.ndarray:
-    """From head coordinates [..., 3] to the image."""
-    return head_lib.project(points, self.turn, self.moment.scale, self.moment.origin)
-
-
 class Painter:
   """Draws one person in any moment."""
 
   def __init__(self, rng: np.random.Generator):
-    self.head = head_lib.Head(anatomy.Shape.sample(rng))
-    self.look = Look.sample(rng)
-    cover = skin.paint(self.head, self.look, rng)
+    self.person = Person(head_lib.Head(anatomy.Shape.sample(rng)), Look.sample(rng))
+    cover = skin.paint(*self.person, rng)
     self._color = cover.color.astype(np.uint8)
     self._gloss = cover.gloss
-    outward = self.head.vertices + [0, 0.1, 0]
+    outward = self.person.head.vertices + [0, 0.1, 0]
     outward /= np.linalg.norm(outward, axis=2, keepdims=True)
     self._growth = (outward * cover.thickness[..., None]).astype(np.float32) - head_lib.PIVOT
     # The neck follows the head above and the body below.
     rows = np.arange(anatomy.NUM_ROWS) - anatomy.JAW_ROW
     self._turning = (1 - np.clip((rows - 1) / 14, 0, 0.9)).astype(np.float32)[:, None, None]
-    self._outfit = Outfit(self.head, self.look, rng)
+    self._outfit = Outfit(*self.person, rng)
 
   def draw(self, image: np.ndarray, moment: Moment, light: Light) -> np.ndarray:
     """Draws the person over an image.
@@ -130,7 +51,7 @@ class Painter:
 
   def view(self, moment: Moment) -> View:
     """Projects the person."""
-    vertices, rest = self.head.pose(moment.expression, moment.lids)
+    vertices, rest = self.person.head.pose(moment.expression, moment.lids)
     turn, body = head_lib.rotation(*moment.angles), head_lib.rotation(*moment.body_angles)
     arms = vertices + self._growth
     turned = arms @ turn.T
@@ -140,7 +61,7 @@ class Painter:
     grid = head_lib.to_image(turned, moment.scale, moment.origin)
     points = head_lib.project(rest.astype(np.float64), turn, moment.scale, moment.origin)
     landmarks = points[:, :2].copy()
-    landmarks[:17] = self.head.contour(grid[..., :2], _roll(turn), moment.scale)
+    landmarks[:17] = self.person.head.contour(grid[..., :2], _roll(turn), moment.scale)
     outlines = [polygon[::8] for polygon in face_mask.polygons(landmarks)]
     return View(moment, turn, body, turned, grid, rest, points, landmarks, outlines)
 
@@ -165,8 +86,8 @@ class Painter:
     canvas.blend(image, surface.box, cv2.convertScaleAbs(cv2.add(color, glow)), surface.alpha)
     self._outfit.draw_near_ears(image, view, light)
     for first in (36, 42):
-      draw_eye(image, self, view, surface, light, first)
-    draw_mouth(image, self, view, surface, lit)
+      draw_eye(image, self.person, view, surface, light, first)
+    draw_mouth(image, self.person, view, surface, lit)
 
   def _shine(self, normals: np.ndarray, light: Light) -> np.ndarray:
     """Highlights on the mesh, [rows, columns]."""

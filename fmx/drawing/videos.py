@@ -140,7 +140,7 @@ def _draw(
   painter = Painter(person)
   scenery = Backdrop(backdrop, height, width)
   course = Motion(motion, num_frames, frame_rate, height, width)
-  look = painter.look
+  look = painter.person.look
   trouble = Disturbances(difficulty, disturbances, num_frames, frame_rate, look.skin, look.hair)
   for t in range(num_frames):
     moment, light = course.moments[t], course.lights[t]

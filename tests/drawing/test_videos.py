@@ -16,7 +16,8 @@ from fmx.drawing.anatomy import Shape
 from fmx.drawing.disturbances import Difficulty, Disturbances
 from fmx.drawing.head import Head, project, rotation
 from fmx.drawing.motion import Motion
-from fmx.drawing.painter import Light, Moment, Painter
+from fmx.drawing.painter import Painter
+from fmx.drawing.scene import Light, Moment
 from tfds_300vw import video
 from tfds_300vw.annotations import read_pts
 from tfds_300vw.face_mask import landmarks_to_mask
