@@ -5,6 +5,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from fmx.extraction.sources import open_source
+from fmx.extraction.square_pixels import as_shown
 from tfds_300vw import pictures, video
 
 CONTACT_SHEET = 'contact_sheet.png'
@@ -24,10 +26,13 @@ def draw_contact_sheet(path: pathlib.Path, to: pathlib.Path) -> None:
   count = video.probe(path).num_frames
   indices = np.unique(np.linspace(0, count - 1, min(count, _PICTURES)).round().astype(int)).tolist()
   frames = list(video.read_frames(path, [(i, i + 1) for i in indices]))
+  aspect = open_source(path).properties.pixel_aspect
   rows = [frames[i : i + _COLUMNS] for i in range(0, len(frames), _COLUMNS)]
   sheet = pictures.sheet(
     [
-      pictures.Row([frame.image for frame in row], [_caption(frame) for frame in row])
+      pictures.Row(
+        [as_shown(frame.image, aspect) for frame in row], [_caption(frame) for frame in row]
+      )
       for row in rows
     ],
     size=_SIZE,

@@ -18,6 +18,7 @@ from fmx.extraction.loop import Extractor, Listener, Record, extract_parts
 from fmx.extraction.outputs import Layer, Part, PartLayer, files_of, read_parts
 from fmx.extraction.report import Stopwatch, speed, write_summary
 from fmx.extraction.sources import Properties, Source, identity, open_source
+from fmx.extraction.square_pixels import box_as_shown
 from fmx.labelling.frame_masks import (
   BRIDGED,
   DOUBTFUL,
@@ -68,7 +69,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
   if is_extracted(workdir, made_of):
     print(f'The masks of {config.video} are in {workdir} already; nothing is left to do.')
   else:
-    extractor = METHODS[config.extraction.method](config)
+    extractor = METHODS[config.extraction.method](_with_box_as_shown(config, source))
     with held(workdir):
       claim_extraction(workdir, made_of)
       progress = Progress(source.properties.num_frames, name='frame')
@@ -123,6 +124,14 @@ def check(config: ConfigDict) -> None:
   choice.check(options.engine)
   if options.method == 'network' and not config.weights:
     pretrained.folder()
+
+
+def _with_box_as_shown(config: ConfigDict, source: Source) -> ConfigDict:
+  """With the box in pixels of what the extractor sees."""
+  changed = config.copy_and_resolve_references()
+  with changed.unlocked():
+    changed.extraction.box = box_as_shown(config.extraction.box, source.properties.pixel_aspect)
+  return changed
 
 
 def network(config: ConfigDict) -> Extractor:
@@ -287,6 +296,7 @@ def describe(
     'width': properties.width,
     'height': properties.height,
     'rotation': properties.rotation,
+    'pixel_aspect': float(round(properties.pixel_aspect or 1, 6)),
     'sound': sound,
     'damage': record.damage,
   }

@@ -18,7 +18,8 @@ from fmx.extraction.ahead import ahead
 from fmx.extraction.outputs import Labelled, PartLayer, PartWriter, read_parts
 from fmx.extraction.report import START, Stopwatch, Totals, frame_entry
 from fmx.extraction.sources import Source
-from fmx.labelling.frame_masks import FrameMasks
+from fmx.extraction.square_pixels import as_shown
+from fmx.labelling.frame_masks import FrameMasks, resized
 from fmx.stopping import Stopped
 from tfds_300vw.video import Frame, VideoError
 
@@ -143,11 +144,11 @@ class _Frames:
 
   def __init__(self, source: Source, start: int, watch: Stopwatch):
     self._source, self._start, self._watch = source, start, watch
-    self.waiting: collections.deque[Frame] = collections.deque()
+    self._waiting: collections.deque[Frame] = collections.deque()
     self.damage: str | None = None
 
   def images(self) -> Iterator[np.ndarray]:
-    """Yields images up to the end, or to the first one that cannot be read."""
+    """Yields images as they are shown, up to the end or to the first one that cannot be read."""
     with contextlib.closing(ahead(self._decoded(), _FRAMES_AHEAD, 'decode')) as frames:
       while True:
         try:
@@ -158,8 +159,13 @@ class _Frames:
           return
         if frame is None:
           return
-        self.waiting.append(frame)
-        yield frame.image
+        self._waiting.append(frame)
+        yield as_shown(frame.image, self._source.properties.pixel_aspect)
+
+  def stored(self, masks: FrameMasks) -> tuple[Frame, FrameMasks]:
+    """The frame that has waited longest, and its masks in its own pixels."""
+    frame = self._waiting.popleft()
+    return frame, resized(masks, *frame.image.shape[:2])
 
   def _decoded(self) -> Generator[Frame, None, None]:
     with contextlib.closing(self._source.frames(self._start)) as frames:
@@ -193,7 +199,7 @@ def _labelled(
         watch.start()
         stage = 'segment'
       masks, after = found
-      yield Window([(frames.waiting.popleft(), of_frame) for of_frame in masks], after)
+      yield Window([frames.stored(of_frame) for of_frame in masks], after)
 
 
 def _with_end(windows: Iterable[Window]) -> Iterator[tuple[Window, bool]]:

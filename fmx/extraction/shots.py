@@ -10,6 +10,7 @@ import numpy as np
 
 from fmx.extraction.loop import Record
 from fmx.extraction.sources import Source
+from fmx.extraction.square_pixels import as_shown
 from fmx.labelling.extractor import ExtractionState, states_at_cuts
 from fmx.workdir import SHOTS, UNFINISHED
 from tfds_300vw.video import Frame, VideoError
@@ -80,4 +81,4 @@ def _readable(source: Source) -> Iterator[np.ndarray]:
   """The images up to the first that cannot be read, which the last shot finds out by itself."""
   with contextlib.closing(source.frames()) as frames, contextlib.suppress(VideoError):
     for frame in frames:
-      yield frame.image
+      yield as_shown(frame.image, source.properties.pixel_aspect)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from tfds_300vw import boxes
@@ -127,6 +128,35 @@ def compose(
         Face(piece.id, piece.box, of_classes, piece.confidence, piece.roll, piece.verdict)
       )
   return FrameMasks(index, labels, ids, tuple(found), is_cut, tuple(lost), window)
+
+
+def resized(masks: FrameMasks, height: int, width: int) -> FrameMasks:
+  """The masks of the same frame at another size, in whose pixels all numbers are.
+
+  A face of which no pixel is left is not in it.
+
+  Args:
+    masks: Of the frame.
+    height: Of it, pixels.
+    width: Likewise; the two sides need not shrink or grow alike.
+  """
+  if masks.labels.shape == (height, width):
+    return masks
+  scale = np.array([width, height]) / masks.labels.shape[::-1]
+  labels, ids = (
+    cv2.resize(of_pixels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    for of_pixels in (masks.labels, masks.ids)
+  )
+  made = dataclasses.replace(masks, labels=labels, ids=ids, faces=())
+  faces = []
+  for face in masks.faces:
+    low, high = np.floor(face.box[:2] * scale), np.ceil(face.box[2:] * scale)
+    box = np.minimum(np.concatenate([low, high]), [width, height] * 2).astype(np.int64)
+    roll = float(np.arctan2(np.sin(face.roll) * scale[0], np.cos(face.roll) * scale[1]))
+    of_classes = areas(own_labels(made, face))
+    if any(of_classes.values()):
+      faces.append(dataclasses.replace(face, box=box, areas=of_classes, roll=roll))
+  return dataclasses.replace(made, faces=tuple(faces))
 
 
 def own_labels(masks: FrameMasks, face: Face) -> np.ndarray:

@@ -55,7 +55,8 @@ def test_the_summary_says_what_is_in_each_frame(clip, uninterrupted):
   summary = summary_of(uninterrupted)
   assert summary['video'] | {'path': ''} == {
     'path': '', 'kind': 'video', 'codec': 'h264', 'frames': 33, 'frame_rate': 25.0,
-    'duration': 1.32, 'width': 64, 'height': 48, 'rotation': 0, 'sound': 'copied', 'damage': None,
+    'duration': 1.32, 'width': 64, 'height': 48, 'rotation': 0, 'pixel_aspect': 1.0,
+    'sound': 'copied', 'damage': None,
   }  # fmt: skip
   expected = expected_masks(images_of(clip))
   assert len(summary['frames']) == 33

@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from fmx.labelling.frame_masks import Piece, areas, check_choice, check_frame, compose
+from fmx.labelling.frame_masks import Piece, areas, check_choice, check_frame, compose, resized
 
 
 def piece(face_id, scope, labels):
@@ -38,6 +40,37 @@ def test_a_frame_without_a_face_is_empty():
   assert (masks.index, masks.faces, masks.is_cut) == (3, (), False)
   assert not masks.labels.any()
   assert not masks.ids.any()
+
+
+def test_masks_of_another_size_are_in_the_pixels_of_that():
+  labels = [[1, 1, 2, 2, 1, 1], [1, 1, 3, 3, 1, 1]]
+  face = piece(7, (1, 2, 7, 4), labels)._replace(roll=np.radians(45))
+  masks = compose([face], 5, 4, 8, is_cut=True, lost=(2,), window=3)
+  found = resized(masks, 4, 4)  # Half as wide, as high.
+  np.testing.assert_array_equal(found.labels[2:], [[1, 2, 1, 0], [1, 3, 1, 0]])
+  np.testing.assert_array_equal(found.labels[:2], np.zeros((2, 4)))
+  np.testing.assert_array_equal(found.ids, 7 * (found.labels > 0))
+  (shown,) = found.faces
+  np.testing.assert_array_equal(shown.box, [0, 2, 4, 4])  # Of 0.5 to 3.5.
+  assert shown.areas == {'facial_skin': 4, 'eyes': 1, 'outer_mouth': 1, 'inner_mouth': 0}
+  assert np.tan(shown.roll) == pytest.approx(0.5)  # A head's axis leans half as far.
+  assert dataclasses.replace(shown, box=0, areas=0, roll=0) == dataclasses.replace(
+    masks.faces[0], box=0, areas=0, roll=0
+  )
+  assert (found.index, found.is_cut, found.lost, found.window) == (5, True, (2,), 3)
+  assert resized(masks, 4, 8) is masks
+
+
+def test_a_face_that_hangs_upside_down_does_so_at_another_size():
+  face = piece(1, (0, 0, 4, 4), np.ones((4, 4)))._replace(roll=np.radians(170))
+  (shown,) = resized(compose([face], 0, 4, 4), 8, 4).faces
+  assert np.tan(shown.roll) == pytest.approx(np.tan(np.radians(170)) / 2)
+  assert np.cos(shown.roll) < 0
+
+
+def test_a_face_of_which_no_pixel_is_left_at_another_size_is_not_in_it():
+  pieces = piece(1, (0, 0, 4, 4), np.ones((4, 4))), piece(2, (4, 0, 5, 1), [[1]])
+  assert [face.id for face in resized(compose(pieces, 0, 4, 8), 4, 4).faces] == [1]
 
 
 def test_areas_count_every_class_but_the_background():
