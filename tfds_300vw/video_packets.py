@@ -212,13 +212,27 @@ def _look_at_head(path: Path, table: PacketTable, is_timed: bool) -> av.VideoFra
   table.is_hidden[list(before - seen)] = True
   # Without numbers nothing can be checked, and packets of interlaced video may be half frames.
   table.one_to_one &= first.pts is not None and not first.interlaced_frame
-  # Only here: a frame asked for its side data is freed late, and each holds some megabytes.
-  matrix = first.side_data.get('DISPLAYMATRIX')
-  if matrix is not None:
-    values = bytes(cast(av.buffer.Buffer, matrix))
-    a, b, _, c, d = np.frombuffer(values, np.int32, count=5).tolist()
-    table.matrix = a, b, c, d
+  table.matrix = _matrix(first)
   return first
+
+
+def _matrix(first: av.VideoFrame) -> tuple[int, int, int, int]:
+  """How frames are to be turned and mirrored, as `PacketTable.matrix`.
+
+  Only the first is asked: a frame asked for its side data is freed late, and each holds some
+  megabytes.
+  """
+  try:
+    matrix = first.side_data.get('DISPLAYMATRIX')
+  except ValueError:  # PyAV 18 does not know all kinds, as EXIF in JPEG; no camera mirrors there.
+    turn = np.radians(first.rotation)
+    cos, sin = round(np.cos(turn)), round(np.sin(turn))
+    return cos, -sin, sin, cos
+  if matrix is None:
+    return 1, 0, 0, 1
+  values = bytes(cast(av.buffer.Buffer, matrix))
+  a, b, _, c, d = np.frombuffer(values, np.int32, count=5).tolist()
+  return a, b, c, d
 
 
 def _set_times(table: PacketTable, stream: av.VideoStream, is_timed: bool) -> None:

@@ -1,3 +1,4 @@
+import io
 import itertools
 import os
 import pathlib
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
 
 from tfds_300vw import video, video_packets
 
@@ -234,6 +236,28 @@ def test_frames_are_turned_as_the_container_says(tmp_path, matrix, turn):
   assert all(image.flags.c_contiguous and image.flags.writeable for image in images_of(path))
   info = video.probe(path)
   assert (info.height, info.width) == turn(stored[0]).shape[:2]
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_jpegs_of_a_camera_that_says_how_it_was_held(tmp_path, orientation):
+  exif, stored = Image.Exif(), io.BytesIO()
+  exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = 'Camera', orientation
+  Image.fromarray(pictures(1)[0]).save(stored, 'JPEG', exif=exif)
+  path = tmp_path / 'clip.avi'
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('mjpeg', rate=RATE)
+    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuvj420p'
+    for number in range(3):
+      packet = av.Packet(stored.getvalue())
+      packet.stream, packet.pts, packet.dts = stream, number, number
+      packet.time_base, packet.is_keyframe = Fraction(1, RATE), True
+      container.mux(packet)
+  with Image.open(stored) as picture:
+    upright = np.asarray(ImageOps.exif_transpose(picture))
+  frames = list(video.read_frames(path))
+  info = video.probe(path)
+  assert (info.num_frames, info.height, info.width) == (3, *upright.shape[:2])
+  assert np.abs(frames[2].image.astype(int) - upright).mean() < 3
 
 
 @pytest.mark.parametrize(
