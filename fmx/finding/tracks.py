@@ -82,7 +82,7 @@ class Course(NamedTuple):
     points: Where the finder's five points are, float64 [t, 5, 2], pixels.
     is_seen: Whether the finder sees the face in the frame, or around it, bool [t].
     confidence: Of the finder, at the last look at which it saw the face.
-    is_new: Whether the face was never shown, and nobody pointed at it.
+    is_given: Whether somebody pointed at it.
     failures: Of the track.
   """
 
@@ -91,7 +91,7 @@ class Course(NamedTuple):
   points: np.ndarray
   is_seen: np.ndarray
   confidence: float = 1.0
-  is_new: bool = False
+  is_given: bool = False
   failures: int = 0
 
 
@@ -159,8 +159,7 @@ def course_of(
   is_seen = _is_seen(seen, looks, length)
   if track.is_given and track.shown < 0:
     is_seen[:] = True  # By the user.
-  is_new = track.id is None and not track.is_given
-  return Course(track.key, poses, points, is_seen, track.confidence, is_new, track.failures)
+  return Course(track.key, poses, points, is_seen, track.confidence, track.is_given, track.failures)
 
 
 def _is_seen(seen: set[int], looks: Sequence[int], length: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tfds_300vw.pose import Pose
 
 Verdicts = list[str | None]  # Of the frames of a window; None leaves the mask empty.
 _LEAP, _TURN = 0.3, np.radians(30)  # Of the size, and radians.
+_MOST_TURN = np.radians(60)  # Of a head in a window.
 # A face begins where the finder or its masks are as sure as that, and surer by a step for each
 # window in which it was none: what is no face is nearly one all the time, and now and then is.
 _SURE_FIND, _SURE_MASK = 0.6, 0.88
@@ -39,23 +40,38 @@ def verdicts_of(reading: Reading, before: Mapping[int, FaceState]) -> Verdicts:
       known.append(pose)
     else:
       verdicts.append(DOUBTFUL if evidence.is_sure else None)
-  return verdicts if _may_begin(reading, verdicts) else [None] * len(verdicts)
+  unproved = _unproved(reading, before.get(course.key))
+  if _is_sure(reading, [time for time in unproved if verdicts[time]]):
+    return verdicts
+  return [None if time in unproved else verdict for time, verdict in enumerate(verdicts)]
 
 
-def _may_begin(reading: Reading, verdicts: Verdicts) -> bool:
-  """Whether a face that was never shown is one, and not a thing that looks like one."""
-  course = reading.course
-  steps = min(course.failures, _MOST_STEPS)
-  if not course.is_new or course.confidence >= _SURE_FIND + _FIND_STEP * steps:
+def _unproved(reading: Reading, before: FaceState | None) -> set[int]:
+  """The frames in which a face must be sure: where it was not just before, or not turned so."""
+  if before is None:
+    return set() if reading.course.is_given else set(range(len(reading.course.poses)))
+  poses = enumerate(reading.course.poses)
+  return {time for time, pose in poses if _turn(pose, before.last.pose) > _MOST_TURN}
+
+
+def _is_sure(reading: Reading, times: Collection[int]) -> bool:
+  """Whether these frames show a face, and not a thing that looks like one."""
+  steps = min(reading.course.failures, _MOST_STEPS)
+  if reading.course.confidence >= _SURE_FIND + _FIND_STEP * steps:
     return True
   if reading.probs.max() < _SURE_MASK:  # Bounded logits, as of the paper's ConvLSTM, say less.
     return True
-  sure = [c for c, verdict in zip(reading.confidence, verdicts, strict=True) if verdict]
-  return not sure or float(np.median(sure)) >= _SURE_MASK + _MASK_STEP * steps
+  limit = _SURE_MASK + _MASK_STEP * steps
+  return not times or float(np.median([reading.confidence[time] for time in times])) >= limit
 
 
 def _is_near(pose: Pose, other: Pose) -> bool:
   """Whether a half hidden face can be the one that was there: it has neither leapt nor turned."""
-  turn = abs(np.arctan2(np.sin(pose.roll - other.roll), np.cos(pose.roll - other.roll)))
   away = np.hypot(pose.x - other.x, pose.y - other.y)
-  return bool(turn <= _TURN and away <= _LEAP * other.size)
+  return bool(_turn(pose, other) <= _TURN and away <= _LEAP * other.size)
+
+
+def _turn(pose: Pose, other: Pose) -> float:
+  """Between the two, radians."""
+  turn = pose.roll - other.roll
+  return float(abs(np.arctan2(np.sin(turn), np.cos(turn))))

@@ -211,16 +211,16 @@ def test_a_face_of_the_user_comes_before_larger_ones():
   assert course.is_seen.all()  # The user does.
 
 
-def test_a_face_is_new_until_it_is_shown_and_as_sure_as_where_it_was_seen_last():
+def test_a_course_says_how_sure_the_finder_was_where_it_saw_the_face_last_and_who_is_given():
   unsure, sure = (everywhere(found_at(40.0, 60.0, confidence=c)) for c in (0.5, 0.7))
   follower, (course,) = step(Follower(), {0: unsure[0]}, 0, show=False)
-  assert (course.is_new, course.confidence) == (True, 0.5)
+  assert (course.is_given, course.confidence) == (False, 0.5)
   follower, (course,) = step(follower, {4: sure[4]}, 5)
-  assert (course.is_new, course.confidence) == (True, 0.7)
+  assert course.confidence == 0.7
   _, (course,) = step(follower, unsure, 10)
-  assert (course.is_new, course.confidence) == (False, 0.5)
+  assert course.confidence == 0.5
   of_user = Follower().given(Pose(40.0, 60.0, 40.0, 0.0), 0, FRAMES[0], usual_points())
-  assert not step(of_user, unsure, 0)[1][0].is_new
+  assert step(of_user, unsure, 0)[1][0].is_given
 
 
 def test_a_course_says_in_how_many_windows_it_was_none_of_a_face():

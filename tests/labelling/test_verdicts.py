@@ -24,13 +24,13 @@ def verdicts(
   poses=None,
   find=0.9,
   masks=None,
-  new=False,
+  given=False,
   pixel=1.0,
   failures=0,
 ):
   poses, length = poses or [HERE] * len(evidence), len(evidence)
   points, is_seen = np.zeros((length, 5, 2)), np.full(length, seen)
-  course = Course(7, tuple(poses), points, is_seen, find, new, failures)
+  course = Course(7, tuple(poses), points, is_seen, find, given, failures)
   sure = masks or [0.9] * length
   reading = types.SimpleNamespace(
     course=course, evidence=evidence, confidence=np.float32(sure), probs=np.float32([pixel])
@@ -92,8 +92,11 @@ def test_what_the_finder_does_not_see_is_not_known_by_half():
   ],
 )
 def test_a_face_begins_where_finder_or_masks_are_sure(find, masks, expected):
-  assert verdicts(FACE, FACE, FACE, find=find, masks=masks, new=True) == expected
-  assert verdicts(FACE, FACE, FACE, find=find, masks=masks) == ['good'] * 3  # It is known.
+  says = {'find': find, 'masks': masks}
+  assert verdicts(FACE, FACE, FACE, **says) == expected
+  assert verdicts(FACE, FACE, FACE, **says, before=(6,)) == expected  # Another one is known.
+  assert verdicts(FACE, FACE, FACE, **says, before=(7,)) == ['good'] * 3
+  assert verdicts(FACE, FACE, FACE, **says, given=True) == ['good'] * 3
 
 
 @pytest.mark.parametrize(
@@ -110,16 +113,30 @@ def test_a_face_begins_where_finder_or_masks_are_sure(find, masks, expected):
   ],
 )
 def test_what_looked_like_no_face_before_must_look_more_like_one(failures, find, mask, expected):
-  assert verdicts(FACE, find=find, masks=[mask], new=True, failures=failures) == [expected]
-  assert verdicts(FACE, find=find, masks=[mask], failures=failures) == ['good']
+  assert verdicts(FACE, find=find, masks=[mask], failures=failures) == [expected]
+  assert verdicts(FACE, find=find, masks=[mask], failures=failures, before=(7,)) == ['good']
+
+
+@pytest.mark.parametrize(
+  ('find', 'masks', 'expected'),
+  [
+    (0.5, (0.8, 0.95, 0.8, 0.8), ['good', 'good', None, None]),
+    (0.5, (0.8, 0.80, 0.9, 0.9), ['good'] * 4),
+    (0.7, (0.8, 0.80, 0.8, 0.8), ['good'] * 4),
+  ],
+)
+def test_a_face_that_turned_more_than_a_head_can_must_be_sure(find, masks, expected):
+  rolls = (0.3, 6.0, 1.2, 4.0)  # 17, -16, 69 and -131 degrees.
+  poses = [Pose(200.0, 100.0, 80.0, roll) for roll in rolls]
+  assert verdicts(*[FACE] * 4, poses=poses, find=find, masks=masks, before=(7,)) == expected
 
 
 def test_only_frames_with_a_face_say_how_sure_its_masks_are():
   evidence, sure = (NONE, NONE, FACE), (0.5, 0.5, 0.9)
-  assert verdicts(*evidence, find=0.5, masks=sure, new=True) == [None, None, 'good']
-  assert verdicts(NONE, find=0.5, masks=[0.5], new=True) == [None]
+  assert verdicts(*evidence, find=0.5, masks=sure) == [None, None, 'good']
+  assert verdicts(NONE, find=0.5, masks=[0.5]) == [None]
 
 
 def test_a_network_that_is_never_sure_does_not_keep_a_face_from_beginning():
   bounded = 0.649  # The largest of five probabilities if logits are between -1 and 1.
-  assert verdicts(FACE, find=0.5, masks=[0.6], new=True, pixel=bounded) == ['good']
+  assert verdicts(FACE, find=0.5, masks=[0.6], pixel=bounded) == ['good']
