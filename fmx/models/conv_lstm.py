@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmx.models.convolution import Conv, Dtype
+from fmx.models.convolution import Conv, Dtype, looping
 
 
 class Carry(NamedTuple):
@@ -129,4 +129,5 @@ class ConvLSTM(nn.Module):
       in_axes=1,
       out_axes=1,
     )(self.features, self.kernel_size, self.peepholes, name='cell')
-    return cell(carry, gates)
+    with looping():
+      return cell(carry, gates)

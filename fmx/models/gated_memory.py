@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmx.models.convolution import Conv, Dtype
+from fmx.models.convolution import Conv, Dtype, looping
 from fmx.models.upsampling import upsample
 
 
@@ -128,4 +128,5 @@ class GatedMemory(nn.Module):
       # The check takes `upsample` apart, which exports know as a whole; making parameters needs it.
       check_constancy_invariants=self.is_initializing(),
     )(self.features, self.hidden, self.stride, name='cell')
-    return cell(carry, (x, seen))
+    with looping():
+      return cell(carry, (x, seen))

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmx.models import conv_lstm
+from fmx.models import conv_lstm, convolution
 from fmx.models.conv_lstm import Carry, ConvLSTM
 
 
@@ -136,3 +136,11 @@ def test_in_bfloat16_the_recurrence_stays_float32():
   carry, hidden = module.apply(variables, x)
   assert {hidden.dtype, carry.cell.dtype, carry.hidden.dtype} == {jnp.dtype('float32')}
   np.testing.assert_allclose(hidden, exact, atol=0.02)
+
+
+def test_the_loop_has_no_convolution_for_the_gradient_of_its_kernel(monkeypatch):
+  taken, by_taps = [], convolution._by_taps
+  monkeypatch.setattr(convolution, '_by_taps', lambda *a: taken.append(1) or by_taps(*a))
+  module, variables, x = make(kernel_size=(3, 3))
+  jax.grad(lambda variables: module.apply(variables, x)[1].sum())(variables)
+  assert len(taken) == 1  # Of the recurrent kernel; the input's is outside of the loop.

@@ -1,3 +1,5 @@
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,18 +46,53 @@ def test_a_pointwise_product_is_the_convolution(stride, size):
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-@pytest.mark.parametrize('dilation', [2, 3])
+WAYS = {
+  'as XLA does it': {},
+  'frame by frame': {'_LARGE_FRAME': 1},
+  'by groups of frames': {'_LARGE_FRAME': 1, '_MOST_GROUPS': 2},
+  'by products': {'HAS_YNNPACK': True, '_MANY': 1, '_WIDE': 1},
+  'by groups of features': {'HAS_YNNPACK': True, '_MANY_FEATURES': 4, '_GROUP': 3},
+}
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('dilation', [1, 2, 3])
 @pytest.mark.parametrize('size', [(6, 12), (5, 7), (1, 2)])
-def test_phases_are_the_dilated_convolution(dilation, size):
-  x, kernel = draw(0, 2, *size, 3), draw(1, 3, 3, 3, 4)
-  expected = convolution.direct(x, kernel, dilation=dilation)
-  actual = convolution.phased(x, kernel, dilation=dilation)
-  np.testing.assert_allclose(actual, expected, atol=1e-5)
-  for a, b in zip(
-    gradients(lambda x, k: convolution.phased(x, k, dilation=dilation), x, kernel),
-    gradients(lambda x, k: convolution.direct(x, k, dilation=dilation), x, kernel),
-  ):
+def test_convolutions_of_stride_1_are_the_same_in_every_way(monkeypatch, way, dilation, size):
+  for name, value in ({'HAS_YNNPACK': False} | WAYS[way]).items():
+    monkeypatch.setattr(convolution, name, value)
+  x, kernel = draw(0, 3, *size, 5), draw(1, 3, 3, 5, 4)
+  assert_same_convolution(
+    lambda x, k: convolution.windowed(x, k, dilation=dilation),
+    lambda x, k: convolution.direct(x, k, dilation=dilation),
+    x,
+    kernel,
+  )
+
+
+def assert_same_convolution(actual, expected, x, kernel):
+  np.testing.assert_allclose(actual(x, kernel), expected(x, kernel), atol=1e-5)
+  for a, b in zip(gradients(actual, x, kernel), gradients(expected, x, kernel)):
     np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_kernels_that_are_not_square_keep_their_sides():
+  assert_same_convolution(
+    convolution.windowed, convolution.direct, draw(0, 2, 6, 9, 3), draw(1, 3, 5, 3, 2)
+  )
+
+
+@pytest.mark.parametrize(('in_loop', 'convolutions'), [(False, 3), (True, 2)])
+def test_in_a_loop_the_gradient_of_a_kernel_is_no_convolution(in_loop, convolutions):
+  def loss(kernel, x):
+    with convolution.looping() if in_loop else contextlib.nullcontext():
+      return jnp.sum(convolution.windowed(x, kernel) ** 2)
+
+  x, kernel = draw(0, 2, 6, 8, 3), draw(1, 3, 3, 3, 4)
+  made = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(kernel, x)
+  assert str(made).count('conv_general_dilated[') == convolutions
+  expected = jax.grad(lambda k: jnp.sum(convolution.direct(x, k) ** 2))(kernel)
+  np.testing.assert_allclose(jax.grad(loss)(kernel, x), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize('kernel', [1, 3, 5, 7])
@@ -82,13 +119,13 @@ def test_blocks_by_hand():
 
 @pytest.mark.parametrize(
   ('channels', 'stride', 'dilation', 'way'),
-  [(3, 2, 1, 'blocked'), (4, 2, 1, 'blocked'), (5, 2, 1, 'direct'), (3, 1, 1, 'direct')],
+  [(3, 2, 1, 'blocked'), (4, 2, 1, 'blocked'), (5, 2, 1, 'direct'), (3, 1, 1, 'windowed')],
 )
 def test_only_strided_convolutions_of_images_go_by_blocks(
   monkeypatch, channels, stride, dilation, way
 ):
   called = []
-  for name in ('blocked', 'direct', 'phased', 'pointwise'):
+  for name in ('blocked', 'direct', 'windowed', 'pointwise'):
     monkeypatch.setattr(convolution, name, lambda *_, name=name, **__: called.append(name))
   convolution.convolve(
     jnp.zeros((1, 4, 4, channels)),

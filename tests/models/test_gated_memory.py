@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fmx.models import convolution
 from fmx.models.fcn import Segmenter
 from fmx.models.gated_memory import GatedMemory, initial_gated_carry
 
@@ -110,3 +111,11 @@ def test_the_state_is_zeros_of_the_right_shapes(network):
   shapes = jax.tree.map(lambda array: array.shape, initial_gated_carry(2, (32, 32), 8))
   assert shapes == jax.tree.map(lambda array: array.shape, after)
   assert all(not leaf.any() for leaf in jax.tree.leaves(module.initial_carry(2, (32, 32))))
+
+
+def test_the_loop_has_no_convolution_for_the_gradient_of_its_kernel(monkeypatch, gates, features):
+  taken, by_taps = [], convolution._by_taps
+  monkeypatch.setattr(convolution, '_by_taps', lambda *a: taken.append(1) or by_taps(*a))
+  module, variables = gates
+  jax.grad(lambda variables: module.apply(variables, features, None)[1].sum())(variables)
+  assert len(taken) == 1  # Of the gate's; the others are 1x1 or outside of the loop.
