@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmx.models.convolution import Conv, Dtype, looping
+from fmx.models.convolution import Conv, Dtype
+from fmx.models.stride_1 import looping
 
 
 class Carry(NamedTuple):

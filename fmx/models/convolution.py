@@ -2,7 +2,6 @@
 
 import contextlib
 import contextvars
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,17 +10,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from fmx.models.stride_1 import convolved
+
 Dtype = Any
-Margin = tuple[tuple[int, int], ...]  # Zeros before and behind rows, and columns.
 _FEW_CHANNELS = 4  # Up to which a strided convolution is faster over blocks: those of images.
-_LARGE_FRAME = 1000  # Positions from which a kernel's gradient is summed frame by frame,
-_MOST_GROUPS = 16  # or in so many groups of frames, as each takes some time to compile.
-# What XLA computes convolutions with since: faster where channels are few, not where they are many.
-HAS_YNNPACK = jax.__version_info__ >= (0, 11)
-_MANY_FEATURES, _GROUP = 256, 64  # So many features are computed in groups of so many.
-_WIDE, _MANY = 96, 2000  # Channels and positions from which a kernel's gradient is products.
 _plainly = contextvars.ContextVar('plainly', default=False)
-_looping = contextvars.ContextVar('looping', default=False)
 
 
 @contextlib.contextmanager
@@ -36,16 +29,6 @@ def plain() -> Iterator[None]:
     yield
   finally:
     _plainly.reset(token)
-
-
-@contextlib.contextmanager
-def looping() -> Iterator[None]:
-  """Has what is traced inside made for the body of a loop (`lax.scan`)."""
-  token = _looping.set(True)
-  try:
-    yield
-  finally:
-    _looping.reset(token)
 
 
 def is_tuned_for_cpu() -> bool:
@@ -111,99 +94,9 @@ _product.defvjp(_product_forward, _product_backward)
 
 
 def windowed(x: jax.Array, kernel: jax.Array, *, dilation: int = 1) -> jax.Array:
-  """`direct` of stride 1, with the kernel's gradient in the way that is fastest on a CPU."""
-  margin = [(dilation * (size // 2),) * 2 for size in kernel.shape[:2]]
-  return _windowed(x, kernel, tuple(margin), dilation, _looping.get())
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _windowed(
-  x: jax.Array, kernel: jax.Array, margin: Margin, dilation: int, in_loop: bool
-) -> jax.Array:
-  """A convolution of stride 1 with zeros around, so many before and behind.
-
-  The kernel's gradient is written by hand. XLA has it as a convolution whose window is a whole
-  frame, which it computes at a quarter of the speed of the others where frames are large; frame by
-  frame that is fast. In a loop it computes it without any library, at a fiftieth; there matrix
-  products are fast.
-  """
-  del in_loop
-  return _stride_1(x, kernel, margin, dilation)
-
-
-def _windowed_forward(
-  x: jax.Array, kernel: jax.Array, margin: Margin, dilation: int, in_loop: bool
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  return _windowed(x, kernel, margin, dilation, in_loop), (x, kernel)
-
-
-def _windowed_backward(
-  margin: Margin,
-  dilation: int,
-  in_loop: bool,
-  inputs: tuple[jax.Array, jax.Array],
-  gradient: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  x, kernel = inputs
-  turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-  reach = [dilation * (size - 1) for size in kernel.shape[:2]]
-  left = tuple((all_ - a, all_ - b) for all_, (a, b) in zip(reach, margin))
-  of_x = _stride_1(gradient, turned, left, dilation)
-  number, height, width = gradient.shape[:3]
-  is_large = height * width >= _LARGE_FRAME
-  is_wide = HAS_YNNPACK and number * height * width >= _MANY and min(kernel.shape[2:]) >= _WIDE
-  if in_loop or (is_wide and not is_large):
-    return of_x, _by_taps(x, kernel, margin, dilation, gradient)
-  size = -(-number // _MOST_GROUPS) if is_large else number
-
-  def of_kernel(group: slice) -> jax.Array:
-    def convolved(kernel: jax.Array) -> jax.Array:
-      return _convolution(x[group], kernel, margin, dilation)
-
-    return jax.linear_transpose(convolved, kernel)(gradient[group])[0]
-
-  groups = [of_kernel(slice(first, first + size)) for first in range(0, number, size)]
-  return of_x, functools.reduce(jnp.add, groups)
-
-
-_windowed.defvjp(_windowed_forward, _windowed_backward)
-
-
-def _by_taps(
-  x: jax.Array, kernel: jax.Array, margin: Margin, dilation: int, gradient: jax.Array
-) -> jax.Array:
-  """The gradient of a kernel as one matrix product for each of its taps."""
-  x = jnp.pad(x, ((0, 0), *margin, (0, 0)))
-  rows, columns, channels, features = kernel.shape
-  height, width = gradient.shape[1:3]
-  flat = gradient.reshape(-1, features)
-
-  def of_tap(row: int, column: int) -> jax.Array:
-    seen = x[:, row * dilation :, column * dilation :][:, :height, :width]
-    return seen.reshape(-1, channels).T @ flat
-
-  return jnp.stack(
-    [jnp.stack([of_tap(row, column) for column in range(columns)]) for row in range(rows)]
-  )
-
-
-def _stride_1(x: jax.Array, kernel: jax.Array, margin: Margin, dilation: int) -> jax.Array:
-  """A convolution of stride 1, in groups of features where those are many."""
-  features = kernel.shape[-1]
-  size = _GROUP if HAS_YNNPACK and features >= _MANY_FEATURES else features
-  groups = [kernel[..., first : first + size] for first in range(0, features, size)]
-  return jnp.concatenate([_convolution(x, group, margin, dilation) for group in groups], axis=-1)
-
-
-def _convolution(x: jax.Array, kernel: jax.Array, margin: Margin, dilation: int) -> jax.Array:
-  return lax.conv_general_dilated(
-    x,
-    kernel,
-    window_strides=(1, 1),
-    padding=margin,
-    rhs_dilation=(dilation, dilation),
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-  )
+  """`direct` of stride 1, as `stride_1` has it."""
+  margin = tuple((dilation * (size // 2),) * 2 for size in kernel.shape[:2])
+  return convolved(x, kernel, margin, dilation)
 
 
 def blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -225,7 +118,7 @@ def blocked(x: jax.Array, kernel: jax.Array) -> jax.Array:
   first = (size // 2 + before) // 2  # Blocks from the first tap to the output's own.
   margin = ((first, taps - 1 - first),) * 2
   x, kernel = x.reshape(n, rows, columns, 4 * c), kernel.reshape(taps, taps, 4 * c, -1)
-  return _windowed(x, kernel, margin, 1, _looping.get())
+  return convolved(x, kernel, margin)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
@@ -233,7 +126,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
 
   On CPU, forward and backward, a matrix product takes 0.2 to 0.6 of the time of the 1x1
   `lax.conv`, and blocks a tenth of the time of a 7x7 of stride 2 over three channels (a fifth of
-  that of its kernel's gradient); of what `windowed` gains docs/speed.md has the numbers.
+  that of its kernel's gradient); of what `stride_1` gains docs/speed.md has the numbers.
   Other backends get what their libraries tune: `lax.conv`.
 
   Args:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmx.models import conv_lstm, convolution
+from fmx.models import conv_lstm, stride_1
 from fmx.models.conv_lstm import Carry, ConvLSTM
 
 
@@ -139,8 +139,8 @@ def test_in_bfloat16_the_recurrence_stays_float32():
 
 
 def test_the_loop_has_no_convolution_for_the_gradient_of_its_kernel(monkeypatch):
-  taken, by_taps = [], convolution._by_taps
-  monkeypatch.setattr(convolution, '_by_taps', lambda *a: taken.append(1) or by_taps(*a))
+  taken, by_taps = [], stride_1._by_taps
+  monkeypatch.setattr(stride_1, '_by_taps', lambda *a: taken.append(1) or by_taps(*a))
   module, variables, x = make(kernel_size=(3, 3))
   jax.grad(lambda variables: module.apply(variables, x)[1].sum())(variables)
   assert len(taken) == 1  # Of the recurrent kernel; the input's is outside of the loop.

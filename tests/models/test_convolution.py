@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmx.models import convolution
+from fmx.models import convolution, stride_1
 
 
 def draw(seed, *shape):
@@ -50,8 +50,8 @@ WAYS = {
   'as XLA does it': {},
   'frame by frame': {'_LARGE_FRAME': 1},
   'by groups of frames': {'_LARGE_FRAME': 1, '_MOST_GROUPS': 2},
-  'by products': {'HAS_YNNPACK': True, '_MANY': 1, '_WIDE': 1},
-  'by groups of features': {'HAS_YNNPACK': True, '_MANY_FEATURES': 4, '_GROUP': 3},
+  'by products': {'IS_SINCE_0_11': True, '_MANY': 1, '_WIDE': 1},
+  'by groups of features': {'IS_SINCE_0_11': True, '_MANY_FEATURES': 4, '_GROUP': 3},
 }
 
 
@@ -59,8 +59,8 @@ WAYS = {
 @pytest.mark.parametrize('dilation', [1, 2, 3])
 @pytest.mark.parametrize('size', [(6, 12), (5, 7), (1, 2)])
 def test_convolutions_of_stride_1_are_the_same_in_every_way(monkeypatch, way, dilation, size):
-  for name, value in ({'HAS_YNNPACK': False} | WAYS[way]).items():
-    monkeypatch.setattr(convolution, name, value)
+  for name, value in ({'IS_SINCE_0_11': False} | WAYS[way]).items():
+    monkeypatch.setattr(stride_1, name, value)
   x, kernel = draw(0, 3, *size, 5), draw(1, 3, 3, 5, 4)
   assert_same_convolution(
     lambda x, k: convolution.windowed(x, k, dilation=dilation),
@@ -85,7 +85,7 @@ def test_kernels_that_are_not_square_keep_their_sides():
 @pytest.mark.parametrize(('in_loop', 'convolutions'), [(False, 3), (True, 2)])
 def test_in_a_loop_the_gradient_of_a_kernel_is_no_convolution(in_loop, convolutions):
   def loss(kernel, x):
-    with convolution.looping() if in_loop else contextlib.nullcontext():
+    with stride_1.looping() if in_loop else contextlib.nullcontext():
       return jnp.sum(convolution.windowed(x, kernel) ** 2)
 
   x, kernel = draw(0, 2, 6, 8, 3), draw(1, 3, 3, 3, 4)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmx.models import convolution
+from fmx.models import stride_1
 from fmx.models.fcn import Segmenter
 from fmx.models.gated_memory import GatedMemory, initial_gated_carry
 
@@ -114,8 +114,8 @@ def test_the_state_is_zeros_of_the_right_shapes(network):
 
 
 def test_the_loop_has_no_convolution_for_the_gradient_of_its_kernel(monkeypatch, gates, features):
-  taken, by_taps = [], convolution._by_taps
-  monkeypatch.setattr(convolution, '_by_taps', lambda *a: taken.append(1) or by_taps(*a))
+  taken, by_taps = [], stride_1._by_taps
+  monkeypatch.setattr(stride_1, '_by_taps', lambda *a: taken.append(1) or by_taps(*a))
   module, variables = gates
   jax.grad(lambda variables: module.apply(variables, features, None)[1].sum())(variables)
   assert len(taken) == 1  # Of the gate's; the others are 1x1 or outside of the loop.
