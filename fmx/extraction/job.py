@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from fmx import pretrained, weights
@@ -41,7 +42,7 @@ from fmx.workdir import (
   held,
   is_extracted,
 )
-from tfds_300vw import face_mask
+from tfds_300vw import boxes, face_mask
 
 _SLOWEST, _FASTEST = 0.01, 240.0  # Frames a second, between which parts are encoded.
 _logger = logging.getLogger(__name__)
@@ -127,10 +128,13 @@ def check(config: ConfigDict) -> None:
 
 
 def _with_box_as_shown(config: ConfigDict, source: Source) -> ConfigDict:
-  """With the box in pixels of what the extractor sees."""
+  """With the box in pixels of what the extractor sees; raises ValueError if it is outside."""
+  properties, box = source.properties, config.extraction.box
+  if box:
+    boxes.clamp(np.asarray(box), properties.height, properties.width)
   changed = config.copy_and_resolve_references()
   with changed.unlocked():
-    changed.extraction.box = box_as_shown(config.extraction.box, source.properties.pixel_aspect)
+    changed.extraction.box = box_as_shown(box, properties.pixel_aspect)
   return changed
 
 

@@ -76,6 +76,11 @@ def test_what_is_stored_squeezed_is_labelled_as_it_is_shown(wide, tmp_path, monk
     assert np.asarray(mask).any(axis=0).nonzero()[0].tolist() == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_a_box_outside_is_told_in_the_pixels_in_which_it_was_given(wide, tmp_path):
+  with pytest.raises(ValueError, match=r'\(70, 4, 90, 24\) is .* outside .* 64 x 48'):
+    job.run(config(wide, tmp_path, extraction__box=(70, 4, 90, 24)), tmp_path / 'out')
+
+
 def test_the_shots_of_a_squeezed_video_go_on_where_the_whole_would(wide, tmp_path):
   path = tmp_path / 'cut.mp4'
   dark, light = pictures(12), [255 - image for image in pictures(12)]
